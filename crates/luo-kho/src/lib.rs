@@ -1,0 +1,30 @@
+#![doc = include_str!("../README.md")]
+#![no_std]
+
+#[cfg(not(target_pointer_width = "64"))]
+compile_error!("luo-kho needs a 64-bit target: frame numbers and lengths are indexes");
+
+extern crate alloc;
+#[cfg(any(feature = "std", test))]
+extern crate std;
+
+mod array;
+mod boxed;
+pub mod carrier;
+pub mod checksum;
+mod error;
+mod memory;
+pub mod ownership;
+pub mod sim;
+pub mod tracker;
+mod units;
+
+pub use array::PreservedArray;
+pub use boxed::{Name, PreservedBox, Record};
+pub use error::{BadBlock, KhoError, StoreError};
+pub use memory::{Generation, Kho, Memory, Root};
+pub use ownership::{Departed, Offer, Owned, Word};
+pub use units::{
+    ByteLen, FRAME_BYTES, FRAME_SHIFT, FRAME_SIZE, FrameCount, FrameRange, ORDER_MAX, Order, PFN_END, Pfn,
+    PhysAddr,
+};

@@ -1,0 +1,1 @@
+//! Numbered programs, to be read in order: see the `examples` folder of this package.

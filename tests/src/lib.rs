@@ -1,0 +1,1 @@
+//! What the scenarios share: a machine that can be updated inside a test.
