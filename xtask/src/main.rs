@@ -1,2 +1,52 @@
-//! The tasks of this project.
-fn main() {}
+//! The tasks of this project, as `cargo xtask TASK`. One file for each task; this one only tells them apart.
+#![expect(clippy::print_stdout, reason = "a command line tool talks")]
+#![expect(clippy::std_instead_of_alloc, reason = "a tool of the developer's machine: std is there")]
+
+mod ci;
+mod golden;
+mod no_std;
+mod program;
+mod tally;
+mod test;
+mod tidy;
+mod workspace;
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+/// The tasks of this project.
+#[derive(Parser)]
+#[command(name = "xtask", bin_name = "cargo xtask", disable_help_subcommand = true)]
+struct Arguments {
+    #[command(subcommand)]
+    task: Task,
+}
+
+#[derive(Subcommand)]
+enum Task {
+    /// Everything that has to be green before a change is merged
+    Ci,
+    /// All tests: unit, scenario and doc tests, the examples, the program without std
+    Test(test::Options),
+    /// The rules of the house that a compiler does not check
+    Tidy,
+    /// The list of released bytes under tests/golden
+    Golden(golden::Options),
+    /// Link the kernel-agnostic crates without std and run an update
+    NoStd,
+}
+
+fn main() -> ExitCode {
+    let done = match Arguments::parse().task {
+        Task::Ci => ci::run(),
+        Task::Test(options) => test::run(&options),
+        Task::Tidy => tidy::run(),
+        Task::Golden(options) => golden::run(&options),
+        Task::NoStd => no_std::run(),
+    };
+    done.unwrap_or_else(|error| {
+        eprintln!("error: {error:#}");
+        ExitCode::FAILURE
+    })
+}

@@ -1,0 +1,108 @@
+//! `cargo xtask ci`: every **step** that has to be green, one after the other. A step that fails does not stop the
+//! others. In the closing line each step that is not made of tests counts as one.
+
+use std::process::ExitCode;
+use std::time::Instant;
+
+use anyhow::Result;
+
+use crate::no_std;
+use crate::program::{self, none_failed};
+use crate::tally::{Skip, Tally, Took};
+use crate::test::{self, EVERYTHING};
+use crate::tidy;
+use crate::workspace::{NO_STD, Workspace};
+
+/// Warnings are errors here, and only here.
+const DENY: [&str; 3] = ["--", "-D", "warnings"];
+
+struct Step {
+    name: &'static str,
+    run: fn(&Workspace) -> Result<Tally>,
+}
+
+const STEPS: [Step; 8] = [
+    Step { name: "format", run: |workspace| format(workspace).map(|()| one()) },
+    Step { name: "lints", run: |workspace| lints(workspace).map(|()| one()) },
+    Step { name: "lints without std", run: |workspace| lints_without_std(workspace).map(|()| one()) },
+    Step { name: "documentation", run: |workspace| documentation(workspace).map(|()| one()) },
+    Step { name: "tidy", run: |workspace| tidy::check(&workspace.root).map(|()| one()) },
+    Step { name: "dependencies", run: dependencies },
+    Step { name: no_std::NAME, run: |workspace| Ok(no_std::counted(workspace)) },
+    Step { name: "tests", run: |workspace| test::suites(workspace, &test::Options::default()) },
+];
+
+pub(crate) fn run() -> Result<ExitCode> {
+    let workspace = Workspace::load()?;
+    let start = Instant::now();
+    let mut all = Tally::default();
+    for Step { name, run } in &STEPS {
+        println!("\n=== {name}");
+        let begun = Instant::now();
+        let tally = run(&workspace).unwrap_or_else(|error| {
+            println!("{error:#}");
+            Tally { failed: vec![(*name).to_owned()], ..Tally::default() }
+        });
+        println!("=== {name}: {tally} in {}", Took(begun.elapsed()));
+        all.add(tally);
+    }
+    println!("\n{} steps in {}", STEPS.len(), Took(start.elapsed()));
+    Ok(all.close())
+}
+
+/// A step that went well.
+fn one() -> Tally {
+    Tally { passed: 1, ..Tally::default() }
+}
+
+fn format(workspace: &Workspace) -> Result<()> {
+    let mut main = workspace.cargo();
+    let mut no_std = workspace.cargo();
+    main.args(["fmt", "--all", "--check"]);
+    no_std.args(["fmt", "--check", "--manifest-path", NO_STD]);
+    all([main, no_std])
+}
+
+fn lints(workspace: &Workspace) -> Result<()> {
+    let mut main = workspace.cargo();
+    main.args(["clippy", "--all-targets"]).args(EVERYTHING).args(DENY);
+    let mut no_std = workspace.cargo();
+    no_std
+        .args(["clippy", "--manifest-path", NO_STD, "--target-dir"])
+        .arg(workspace.target.join(no_std::NAME));
+    no_std.args(DENY);
+    all([main, no_std])
+}
+
+/// One package at a time: in one build cargo would give each the features that its neighbours ask for.
+fn lints_without_std(workspace: &Workspace) -> Result<()> {
+    all(workspace.libraries.iter().map(|library| {
+        let mut cargo = workspace.cargo();
+        cargo.args(["clippy", "--all-targets", "--no-default-features", "--package", library]).args(DENY);
+        cargo
+    }))
+}
+
+fn documentation(workspace: &Workspace) -> Result<()> {
+    let mut cargo = workspace.cargo();
+    cargo.args(["doc", "--no-deps"]).args(EVERYTHING).env("RUSTDOCFLAGS", "-D warnings");
+    program::shown(&mut cargo)
+}
+
+/// Licences and sources of what we depend on, as `deny.toml` allows them.
+fn dependencies(workspace: &Workspace) -> Result<Tally> {
+    if !program::has_subcommand(workspace.cargo(), "deny")? {
+        let skip = Skip { name: "dependencies".to_owned(), reason: "cargo-deny is not installed".to_owned() };
+        println!("SKIPPED: {}: {}", skip.name, skip.reason);
+        return Ok(Tally { skipped: vec![skip], ..Tally::default() });
+    }
+    let mut cargo = workspace.cargo();
+    cargo.args(["deny", "--all-features", "check", "bans", "licenses", "sources"]);
+    program::shown(&mut cargo).map(|()| one())
+}
+
+/// Runs all commands, also those after one that fails.
+fn all(commands: impl IntoIterator<Item = std::process::Command>) -> Result<()> {
+    let run = |mut command| program::shown(&mut command).err().map(|error| error.to_string());
+    none_failed(&commands.into_iter().filter_map(run).collect::<Vec<_>>())
+}

@@ -1,0 +1,202 @@
+//! Rule: the text is finished and belongs to no machine. No notes to oneself, nothing left undone, no test or doc test
+//! that is ignored, no folder of somebody's machine, no space at the end of a line; `ARCHITECTURE.md` stays short.
+
+use proc_macro2::{TokenStream, TokenTree};
+
+use super::Finding;
+use super::tree::{Source, Tree};
+
+/// Lines that fit into one sitting.
+const ARCHITECTURE_LINES: usize = 200;
+
+/// Words that say "later". In halves, so that this file may name them.
+const NOTES: [&str; 2] = [concat!("FIX", "ME"), concat!("TO", "DO")];
+
+/// Where the folders of one machine begin; in halves too.
+const FOLDERS: [&str; 3] = [concat!("/ho", "me/"), concat!("/ro", "ot/"), concat!("/wo", "rk/")];
+
+/// Macros that promise code.
+const UNDONE: [&str; 2] = ["todo", "unimplemented"];
+
+pub(super) fn findings(tree: &Tree) -> Vec<Finding> {
+    let mut findings = Vec::new();
+    for source in tree.sources.iter().filter(|source| is_written(source)) {
+        for (line, text) in source.lines() {
+            findings.extend(in_line(text).map(|what| Finding::at(&source.path, line, what)));
+        }
+    }
+    for (source, rust) in tree.rust() {
+        let mut found = Vec::new();
+        in_tokens(rust.tokens.clone(), &mut found);
+        findings.extend(found.into_iter().map(|(line, what)| Finding::at(&source.path, line, what)));
+    }
+    if let Some(architecture) = tree.get("ARCHITECTURE.md") {
+        let lines = architecture.text().unwrap_or_default().lines().count();
+        if lines > ARCHITECTURE_LINES {
+            let what = format!("{lines} lines: it has at most {ARCHITECTURE_LINES}");
+            findings.push(Finding::of_file(&architecture.path, what));
+        }
+    }
+    findings
+}
+
+/// Whether people write this file.
+fn is_written(source: &Source) -> bool {
+    let extension = ["rs", "md", "toml", "sh", "yml", "yaml"].iter().any(|known| source.has_extension(known));
+    extension || source.path.starts_with(".ci/")
+}
+
+/// What is wrong with one line.
+fn in_line(line: &str) -> impl Iterator<Item = String> {
+    let trailing = line.ends_with([' ', '\t', '\r']).then(|| "white space at the end of the line".to_owned());
+    let note = NOTES
+        .iter()
+        .find(|note| has_word(line, note))
+        .map(|note| format!("{note}: finish it, or open an issue"));
+    let folder = FOLDERS.iter().find(|folder| begins_path(line, folder));
+    let folder = folder.map(|folder| format!("{folder} is a folder of somebody's machine"));
+    let fence = line.trim_start_matches(['/', '!', ' ']).strip_prefix("```");
+    let ignored = fence.is_some_and(|tags| tags.split(',').any(|tag| tag.trim() == "ignore"));
+    let ignored = ignored.then(|| "a doc test that is ignored proves nothing".to_owned());
+    [trailing, note, folder, ignored].into_iter().flatten()
+}
+
+fn has_word(line: &str, word: &str) -> bool {
+    line.split(|c: char| !c.is_alphanumeric() && c != '_').any(|found| found == word)
+}
+
+/// Whether `folder` stands in `line` as the beginning of a path, not inside one.
+fn begins_path(line: &str, folder: &str) -> bool {
+    let inside = |c: char| c.is_alphanumeric() || "._-/}~".contains(c);
+    line.match_indices(folder).any(|(at, _)| !line.get(..at).is_some_and(|before| before.ends_with(inside)))
+}
+
+/// Finds macros that promise code, and tests that are ignored.
+fn in_tokens(tokens: TokenStream, found: &mut Vec<(usize, String)>) {
+    let tokens: Vec<_> = tokens.into_iter().collect();
+    for pair in tokens.windows(2) {
+        match pair {
+            [TokenTree::Ident(name), TokenTree::Punct(bang)]
+                if bang.as_char() == '!' && UNDONE.iter().any(|undone| name == undone) =>
+            {
+                found.push((name.span().start().line, format!("`{name}!` is not done")));
+            }
+            [TokenTree::Punct(mark), TokenTree::Group(group)]
+                if mark.as_char() == '#' && ignores(group.stream()) =>
+            {
+                let what = "an ignored test: say `SKIPPED: <test>: <reason>` where it cannot run";
+                found.push((group.span_open().start().line, what.to_owned()));
+            }
+            _ => {}
+        }
+    }
+    for token in tokens {
+        if let TokenTree::Group(group) = token {
+            in_tokens(group.stream(), found);
+        }
+    }
+}
+
+/// Whether the inside of an attribute is `ignore`, or `cfg_attr(..., ignore)`.
+fn ignores(attribute: TokenStream) -> bool {
+    let mut tokens = attribute.into_iter();
+    match (tokens.next(), tokens.next()) {
+        (Some(TokenTree::Ident(name)), _) if name == "ignore" => true,
+        (Some(TokenTree::Ident(name)), Some(TokenTree::Group(group))) if name == "cfg_attr" => group
+            .stream()
+            .into_iter()
+            .any(|token| matches!(token, TokenTree::Ident(word) if word == "ignore")),
+        _ => false,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::planted::Planted;
+    use super::*;
+
+    fn found(path: &str, text: &str) -> Vec<String> {
+        Planted::empty().with(path, text).findings(findings)
+    }
+
+    #[test]
+    fn notes_to_oneself_are_findings_in_whole_words() {
+        for note in NOTES {
+            assert_eq!(found("a.md", &format!("one\n{note}: two\n")).len(), 1, "{note}");
+            assert_eq!(found("a.rs", &format!("// {note}(me)\n")).len(), 1, "{note}");
+            assert_eq!(found("a.md", &format!("x{note}, {note}_y\n")), [""; 0]);
+        }
+        assert_eq!(found("data.bin", NOTES[0]), [""; 0]);
+    }
+
+    #[test]
+    fn folders_of_a_machine_are_findings() {
+        for folder in FOLDERS {
+            assert_eq!(found("docs/a.md", &format!("see {folder}x\n")).len(), 1, "{folder}");
+            assert_eq!(found("a.rs", &format!("const A: &str = \"{folder}x\";\n")).len(), 1, "{folder}");
+            assert_eq!(
+                found(
+                    ".ci/run",
+                    &format!(
+                        "cd {folder}x
+"
+                    )
+                )
+                .len(),
+                1,
+                "{folder}"
+            );
+            assert_eq!(
+                found(
+                    ".ci/run",
+                    &format!(
+                        "cd \"$TARGET{folder}\" && cd ..{folder}
+"
+                    )
+                ),
+                [""; 0]
+            );
+            assert_eq!(found("a.md", &format!("https://example.org{folder}x\n")), [""; 0]);
+        }
+    }
+
+    #[test]
+    fn what_is_undone_is_a_finding_and_to_speak_of_it_is_not() {
+        assert_eq!(found("a.rs", "fn f() {\n    todo!()\n}\n"), ["a.rs:2: `todo!` is not done"]);
+        assert_eq!(found("a.rs", "fn f() { g(unimplemented!(\"x\")) }\n").len(), 1);
+        assert_eq!(found("a.rs", "//! No `todo!` here.\nconst A: &str = \"todo!()\";\n"), [""; 0]);
+    }
+
+    #[test]
+    fn what_is_ignored_is_a_finding() {
+        for text in [
+            "#[test]\n#[ignore]\nfn t() {}\n",
+            "mod m {\n#[ignore = \"slow\"]\nfn t() {}\n}\n",
+            "const A: u8 = 0;\n#[cfg_attr(miri, ignore)]\nfn t() {}\n",
+            "const A: u8 = 0;\n/// ```rust,ignore\n/// ```\nfn t() {}\n",
+        ] {
+            let found = found("a.rs", text);
+            assert_eq!(found.len(), 1, "{text}");
+            assert!(found[0].starts_with("a.rs:2:"), "{found:?}");
+        }
+        assert_eq!(found("README.md", "```ignore\n```\n").len(), 1);
+        assert_eq!(found("a.rs", "/// ```compile_fail\n/// ```\nfn ignore() {}\n"), [""; 0]);
+    }
+
+    #[test]
+    fn white_space_at_the_end_is_a_finding() {
+        assert_eq!(found("a.md", "one \ntwo\n"), ["a.md:1: white space at the end of the line"]);
+        assert_eq!(found("a.toml", "a = 1\t\n").len(), 1);
+        assert_eq!(found("a.md", "one\n\ntwo\n"), [""; 0]);
+    }
+
+    #[test]
+    fn the_architecture_fits_into_one_sitting() {
+        assert_eq!(found("ARCHITECTURE.md", &"line\n".repeat(200)), [""; 0]);
+        assert_eq!(
+            found("ARCHITECTURE.md", &"line\n".repeat(201)),
+            ["ARCHITECTURE.md: 201 lines: it has at most 200"]
+        );
+        assert_eq!(found("docs/flow.md", &"line\n".repeat(201)), [""; 0]);
+    }
+}
