@@ -1,2 +1,50 @@
 #![doc = include_str!("../README.md")]
 #![no_std]
+
+extern crate alloc;
+#[cfg(any(feature = "std", test))]
+extern crate std;
+
+mod erased;
+mod events;
+mod execution;
+mod handler;
+mod incoming;
+mod ledger;
+mod luo;
+mod manifest;
+mod names;
+mod outgoing;
+mod part;
+mod plan;
+mod refusal;
+mod registry;
+mod scope;
+mod shared_table;
+mod slots;
+mod update;
+mod wire;
+
+pub use events::{Event, Observer, State, StateView, Transition};
+pub use execution::Execution;
+pub use handler::{Copying, FileHandler, Record, SharedObject, Subsystem, Travel, Verdict};
+pub use incoming::{
+    AdoptError, Adopted, Fate, FinishError, Irrevocable, OrphanReason, RetrieveError, RetrievedOne,
+    Unclaimed, Updated,
+};
+pub use luo::{Luo, PrepareOneError, SessionError};
+pub use manifest::{Manifest, Role, Support, WritePolicy};
+pub use names::{BadName, Identity, Kind, SessionName, Token, Version, VersionRange};
+pub use outgoing::{DependencyError, PreserveError};
+pub use plan::{Passage, Plan, PlannedFile};
+pub use refusal::{Cause, Participant, Phase, PhaseError, Refusal, Stuck};
+pub use registry::{Registry, RegistryError};
+pub use scope::{FreezeScope, PrepareScope, RetrieveScope};
+pub use slots::{PAYLOAD_MAX, SlotError};
+pub use update::{Frozen, Prepared};
+pub use wire::WireError;
+
+/// Look-up in constant time, iteration in order of insertion.
+pub(crate) type Map<K, V> = indexmap::IndexMap<K, V, foldhash::quality::RandomState>;
+/// As [`Map`], without values.
+pub(crate) type Set<T> = indexmap::IndexSet<T, foldhash::quality::RandomState>;

@@ -77,5 +77,5 @@ pub trait Carrier<K: Kho + ?Sized> {
     /// # Errors
     ///
     /// The guest is still on this side, unless the word says otherwise. The carrier is prepared, as before the call.
-    fn hand_over(&mut self, kho: &mut K, offer: &Offer) -> Result<Departed, CarrierError>;
+    fn hand_over(&mut self, kho: &mut K, offer: Offer) -> Result<Departed, CarrierError>;
 }

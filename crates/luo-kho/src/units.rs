@@ -19,7 +19,8 @@ pub const FRAME_SIZE: usize = 1 << FRAME_SHIFT;
 /// The first frame number that does not exist: addresses have 64 bits, so frame numbers have 52.
 pub const PFN_END: u64 = 1 << (64 - FRAME_SHIFT);
 /// The largest order: one block of this order is all frames there can be.
-pub const ORDER_MAX: u8 = (64 - FRAME_SHIFT) as u8;
+pub const ORDER_MAX: u8 = 52;
+const _: () = assert!(ORDER_MAX as u32 == 64 - FRAME_SHIFT);
 
 /// Page frame number: counts frames, always below [`PFN_END`].
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]

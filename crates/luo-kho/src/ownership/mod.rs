@@ -86,7 +86,7 @@ impl Owned {
 
 impl Offer {
     /// The word that makes the offer.
-    pub const fn word(&self) -> Word {
+    pub const fn word(self) -> Word {
         self.word
     }
 
@@ -102,13 +102,13 @@ impl Departed {
     /// # Errors
     ///
     /// The backend's, if the word cannot be read.
-    pub fn witness<K: Kho + ?Sized>(kho: &K, offer: &Offer) -> Result<Option<Self>, KhoError> {
+    pub fn witness<K: Kho + ?Sized>(kho: &K, offer: Offer) -> Result<Option<Self>, KhoError> {
         let word = kho.word()?;
         Ok((word != offer.word).then_some(Self { word }))
     }
 
     /// What the word said when the swap was lost.
-    pub const fn word(&self) -> Word {
+    pub const fn word(self) -> Word {
         self.word
     }
 }

@@ -126,7 +126,7 @@ impl<F: FnMut(&Machine) -> Result<(), CarrierError>> Carrier<SimKho> for SimExec
         self.gate.prepared = false;
     }
 
-    fn hand_over(&mut self, kho: &mut SimKho, offer: &Offer) -> Result<Departed, CarrierError> {
+    fn hand_over(&mut self, kho: &mut SimKho, offer: Offer) -> Result<Departed, CarrierError> {
         self.gate.pass(kho, Call::HandOver, true)?;
         let answer = (self.far_side)(kho.machine());
         match (Departed::witness(kho, offer)?, answer) {
@@ -159,7 +159,7 @@ impl<F: FnMut(&Machine) -> Result<(), CarrierError>> Carrier<SimKho> for SimKexe
         self.gate.prepared = false;
     }
 
-    fn hand_over(&mut self, kho: &mut SimKho, offer: &Offer) -> Result<Departed, CarrierError> {
+    fn hand_over(&mut self, kho: &mut SimKho, offer: Offer) -> Result<Departed, CarrierError> {
         self.gate.pass(kho, Call::HandOver, true)?;
         if let Some(errno) = self.reboot_errno {
             return Err(CarrierError::Host { call: "reboot", errno });

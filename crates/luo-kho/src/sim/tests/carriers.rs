@@ -38,7 +38,7 @@ fn exec_returns_departed_after_the_commit() {
         Ok(())
     });
     let (machine, mut kho, offer) = ready(&mut carrier);
-    let departed = carrier.hand_over(&mut kho, &offer).unwrap();
+    let departed = carrier.hand_over(&mut kho, offer).unwrap();
     assert!(!carrier.is_prepared());
     let (next, owned) = arrived.unwrap();
     assert_eq!((departed.word(), next.generation()), (owned.word(), 1));
@@ -53,14 +53,14 @@ fn the_word_decides_whatever_the_far_side_says() {
         refuses(machine)
     });
     let (_, mut kho, offer) = ready(&mut carrier);
-    assert!(carrier.hand_over(&mut kho, &offer).is_ok());
+    assert!(carrier.hand_over(&mut kho, offer).is_ok());
 }
 
 #[test]
 fn exec_that_fails_leaves_the_guest_here_and_the_carrier_prepared() {
     let mut carrier = SimExec::new(refuses);
     let (machine, mut kho, offer) = ready(&mut carrier);
-    assert_eq!(carrier.hand_over(&mut kho, &offer), refuses(&machine).map(|()| unreachable!()));
+    assert_eq!(carrier.hand_over(&mut kho, offer), refuses(&machine).map(|()| unreachable!()));
     assert!(carrier.is_prepared());
     let owned = ownership::revoke(&mut kho, offer).unwrap();
     assert!(machine.enter_guest(&owned));
@@ -74,7 +74,7 @@ fn exec_that_fails_leaves_the_guest_here_and_the_carrier_prepared() {
         Ok(())
     });
     let (_, mut kho, offer) = ready(&mut carrier);
-    assert_eq!(carrier.hand_over(&mut kho, &offer), Err(CarrierError::Deadline { awaited: "commit" }));
+    assert_eq!(carrier.hand_over(&mut kho, offer), Err(CarrierError::Deadline { awaited: "commit" }));
     assert!(ownership::revoke(&mut kho, offer).is_ok());
 }
 
@@ -89,7 +89,7 @@ fn exec_of_a_side_that_is_killed_meanwhile_answers_like_a_dead_one() {
         Ok(())
     });
     let offer = ownership::offer(&mut kho, owned).unwrap();
-    assert_eq!(carrier.hand_over(&mut kho, &offer), Err(CarrierError::Kho(KhoError::Crashed)));
+    assert_eq!(carrier.hand_over(&mut kho, offer), Err(CarrierError::Kho(KhoError::Crashed)));
     assert_eq!(machine.generation(), 1);
     assert_eq!(machine.violations(), [Violation::Carrier { call: Call::HandOver }], "it was not prepared");
 }
@@ -102,7 +102,7 @@ fn kexec_reboots_and_departs_if_the_new_kernel_committed() {
         Ok(())
     });
     let (machine, mut kho, offer) = ready(&mut carrier);
-    let departed = carrier.hand_over(&mut kho, &offer).unwrap();
+    let departed = carrier.hand_over(&mut kho, offer).unwrap();
     let (_, owned) = arrived.unwrap();
     assert_eq!((departed.word(), machine.boots()), (owned.word(), 1));
     assert_eq!(kho.word(), Err(KhoError::Crashed));
@@ -112,7 +112,7 @@ fn kexec_reboots_and_departs_if_the_new_kernel_committed() {
 fn kexec_whose_new_kernel_does_nothing_yet_leaves_the_offer_to_the_test() {
     let mut carrier = SimKexec::new(|_: &Machine| Ok(()));
     let (machine, mut kho, offer) = ready(&mut carrier);
-    assert_eq!(carrier.hand_over(&mut kho, &offer), Err(CarrierError::Kho(KhoError::Crashed)));
+    assert_eq!(carrier.hand_over(&mut kho, offer), Err(CarrierError::Kho(KhoError::Crashed)));
     assert_eq!(ownership::revoke(&mut kho, offer), Err(OwnershipError::Kho(KhoError::Crashed)));
     let (_, owned) = adopts(&machine).unwrap();
     assert!(machine.enter_guest(&owned));
@@ -123,7 +123,7 @@ fn a_reboot_that_fails_changes_nothing() {
     let mut carrier = SimKexec::new(|_: &Machine| unreachable!("nothing was booted")).failing(16);
     let (machine, mut kho, offer) = ready(&mut carrier);
     let failed = CarrierError::Host { call: "reboot", errno: 16 };
-    assert_eq!(carrier.hand_over(&mut kho, &offer), Err(failed));
+    assert_eq!(carrier.hand_over(&mut kho, offer), Err(failed));
     assert!(carrier.is_prepared());
     assert_eq!(machine.boots(), 0);
     assert!(ownership::revoke(&mut kho, offer).is_ok());
@@ -161,6 +161,6 @@ fn prepare_and_hand_over_can_be_failed_and_misuse_is_noticed() {
     carrier.prepare(&mut kho).unwrap();
     carrier.prepare(&mut kho).unwrap();
     let offer = ownership::offer(&mut kho, owned).unwrap();
-    assert!(injected(carrier.hand_over(&mut kho, &offer).map(|_| ())));
+    assert!(injected(carrier.hand_over(&mut kho, offer).map(|_| ())));
     assert_eq!(machine.violations(), [Violation::Carrier { call: Call::Prepare }]);
 }

@@ -1,0 +1,229 @@
+//! The desk where arrived things are asked for, by users and by each other.
+//!
+//! A file that depends on another asks for it here while it is retrieved itself; so does one that leans on a shared
+//! object. Circles are seen by the entry that is under way, and the depth is bounded.
+
+use core::any::Any;
+
+use luo_kho::Memory;
+
+use super::arrived::{FileState, Incoming, SharedState};
+use super::retrieve::RetrieveError;
+use crate::erased::AnyFile;
+use crate::ledger::{Claiming, Claims};
+use crate::outgoing::{Identities, Place};
+use crate::registry::Handlers;
+use crate::scope::RetrieveScope;
+use crate::{Kind, Refusal, SessionName, Token};
+
+/// How deep files may depend on files: each level is a frame of the stack. A VM, its devices and their memory make
+/// three; 32 leaves room.
+pub(crate) const DEPTH_MAX: u32 = 32;
+
+/// Access to what arrived, for one retrieve.
+pub(crate) struct Desk<'a> {
+    pub(crate) incoming: &'a mut Incoming,
+    pub(crate) handlers: &'a Handlers,
+    pub(crate) identities: &'a mut Identities,
+    pub(crate) depth: u32,
+}
+
+impl Desk<'_> {
+    fn deeper(&mut self) -> Desk<'_> {
+        Desk {
+            incoming: &mut *self.incoming,
+            handlers: self.handlers,
+            identities: &mut *self.identities,
+            depth: self.depth + 1,
+        }
+    }
+
+    /// A file for a participant that depends on it.
+    pub(crate) fn depend<F: Clone + 'static>(
+        &mut self,
+        memory: &mut dyn Memory,
+        session: SessionName,
+        token: Token,
+    ) -> Result<F, RetrieveError> {
+        self.deeper().make::<F>(memory, session, token)?;
+        let file = self.retrieved(session, token).and_then(|file| (**file).downcast_ref::<F>());
+        file.cloned().ok_or(RetrieveError::WrongType { session, token })
+    }
+
+    /// A file for its user: as [`depend`](Self::depend), once.
+    pub(crate) fn take<F: Clone + 'static>(
+        &mut self,
+        memory: &mut dyn Memory,
+        session: SessionName,
+        token: Token,
+    ) -> Result<F, RetrieveError> {
+        let known = self.incoming.file(session, token).map(|entry| &entry.state);
+        if matches!(known, Some(FileState::Retrieved { taken: true, .. })) {
+            return Err(RetrieveError::AlreadyRetrieved { session, token });
+        }
+        self.make::<F>(memory, session, token)?;
+        let Some(FileState::Retrieved { file, taken, .. }) =
+            self.incoming.file(session, token).map(|entry| &mut entry.state)
+        else {
+            unreachable!("`make` left the file retrieved");
+        };
+        let file = (**file).downcast_ref::<F>().ok_or(RetrieveError::WrongType { session, token })?.clone();
+        *taken = true;
+        Ok(file)
+    }
+
+    fn retrieved(&mut self, session: SessionName, token: Token) -> Option<&AnyFile> {
+        match &self.incoming.file(session, token)?.state {
+            FileState::Retrieved { file, .. } => Some(file),
+            _ => None,
+        }
+    }
+
+    /// Makes sure that a file is retrieved, or says why it is not. The type is checked before the handler is called:
+    /// a mistyped question does not spend the record.
+    fn make<F: 'static>(
+        &mut self,
+        memory: &mut dyn Memory,
+        session: SessionName,
+        token: Token,
+    ) -> Result<(), RetrieveError> {
+        let sessions = &mut self.incoming.sessions;
+        let entries = sessions.get_mut(&session).ok_or(RetrieveError::UnknownSession { session })?;
+        let entry = entries.files.get_mut(&token).ok_or(RetrieveError::UnknownToken { session, token })?;
+        let readable = match (&entry.state, &entry.readable) {
+            (FileState::Retrieved { .. }, _) => return Ok(()),
+            (FileState::Finished, _) => return Err(RetrieveError::Finished { session, token }),
+            (FileState::Retrieving, _) => return Err(RetrieveError::DependencyCycle { session, token }),
+            (FileState::Failed(refusal), _) => {
+                let (kind, refusal) = (entry.kind, refusal.clone());
+                return Err(RetrieveError::Failed { session, token, kind, refusal, again: true });
+            }
+            (FileState::Waiting, Err(reason)) => {
+                return Err(RetrieveError::Orphan { session, token, reason: reason.clone() });
+            }
+            (FileState::Waiting, Ok(readable)) => readable.clone(),
+        };
+        let known = self.handlers.at(readable.handler);
+        if known.handler.file_type() != core::any::TypeId::of::<F>() {
+            return Err(RetrieveError::WrongType { session, token });
+        }
+        if self.depth > DEPTH_MAX {
+            return Err(RetrieveError::DependencyTooDeep { session, token, max: DEPTH_MAX });
+        }
+        entry.state = FileState::Retrieving;
+        let kind = entry.kind;
+        let outcome = self.run_handler(memory, session, token, &readable);
+        let refused = outcome.as_ref().err().cloned();
+        if let Some(entry) = self.incoming.file(session, token) {
+            entry.state = match outcome {
+                Ok(state) => state,
+                Err(refusal) => FileState::Failed(refusal),
+            };
+        }
+        match refused {
+            None => Ok(()),
+            Some(refusal) => Err(RetrieveError::Failed { session, token, kind, refusal, again: false }),
+        }
+    }
+
+    fn run_handler(
+        &mut self,
+        memory: &mut dyn Memory,
+        session: SessionName,
+        token: Token,
+        readable: &super::arrived::Readable,
+    ) -> Result<FileState, Refusal> {
+        let handlers = self.handlers;
+        let known = handlers.at(readable.handler);
+        // The scope lends the desk to the handler, so the payload is copied out of it.
+        let payload = Incoming::record(&self.incoming.image, &readable.object).payload.to_vec();
+        let record = crate::Record { version: readable.object.version, payload: &payload };
+        let mut claims = Claims::default();
+        let mut scope = RetrieveScope {
+            claiming: Claiming::new(&mut *memory, &mut claims),
+            desk: self.deeper(),
+            session: Some(session),
+            leans_on: &known.leans_on,
+        };
+        let outcome = known.handler.retrieve(&record, &mut scope).and_then(|file| {
+            let identity = known.handler.identity(&*file);
+            let place = Place { session, token };
+            if let Some(other) = self.identities.get(&(readable.handler, identity)) {
+                return Err(Refusal::because(alloc::format!(
+                    "it turned out to be the same file as token {} of session `{}`",
+                    other.token,
+                    other.session
+                )));
+            }
+            self.identities.insert((readable.handler, identity), place);
+            Ok(FileState::Retrieved { file, identity, taken: false })
+        });
+        match &outcome {
+            Ok(_) => {
+                if let Some(entry) = self.incoming.file(session, token) {
+                    entry.claims.append(&mut claims);
+                }
+            }
+            Err(_) => claims.forgo(memory),
+        }
+        outcome
+    }
+
+    /// A shared object for a file that leans on it, retrieved once.
+    pub(crate) fn shared(
+        &mut self,
+        memory: &mut dyn Memory,
+        kind: Kind,
+    ) -> Result<&mut (dyn Any + Send), Refusal> {
+        let missing = || Refusal::because(alloc::format!("shared object `{kind}` was not handed over"));
+        let at = self.incoming.shared.iter().position(|shared| shared.kind == kind).ok_or_else(missing)?;
+        self.make_shared(memory, at)?;
+        match self.incoming.shared.get_mut(at).map(|shared| &mut shared.state) {
+            Some(SharedState::Retrieved(object)) => Ok(&mut **object),
+            _ => Err(missing()),
+        }
+    }
+
+    fn make_shared(&mut self, memory: &mut dyn Memory, at: usize) -> Result<(), Refusal> {
+        let Some(shared) = self.incoming.shared.get_mut(at) else { return Ok(()) };
+        let object = match (&shared.state, &shared.object) {
+            (SharedState::Retrieved(_), _) => return Ok(()),
+            (SharedState::Failed(refusal), _) => return Err(refusal.clone()),
+            (SharedState::Retrieving, _) => {
+                return Err(Refusal::because("a shared object depends on itself"));
+            }
+            (SharedState::Finished, _) => return Err(Refusal::because("the shared object is finished")),
+            (SharedState::Waiting, Err(reason)) => return Err(Refusal::new(reason.clone())),
+            (SharedState::Waiting, Ok(object)) => object.clone(),
+        };
+        let kind = shared.kind;
+        let handlers = self.handlers;
+        let Some(maker) = handlers.shared(kind) else { return Err(Refusal::because("not registered")) };
+        shared.state = SharedState::Retrieving;
+        let payload = Incoming::record(&self.incoming.image, &object).payload.to_vec();
+        let record = crate::Record { version: object.version, payload: &payload };
+        let mut claims = Claims::default();
+        let mut scope = RetrieveScope {
+            claiming: Claiming::new(&mut *memory, &mut claims),
+            desk: self.deeper(),
+            session: None,
+            leans_on: &[],
+        };
+        let outcome = maker.retrieve(&record, &mut scope);
+        if outcome.is_err() {
+            claims.forgo(memory);
+        }
+        let Some(shared) = self.incoming.shared.get_mut(at) else { return Ok(()) };
+        match outcome {
+            Ok(object) => {
+                shared.state = SharedState::Retrieved(object);
+                shared.claims.append(&mut claims);
+                Ok(())
+            }
+            Err(refusal) => {
+                shared.state = SharedState::Failed(refusal.clone());
+                Err(refusal)
+            }
+        }
+    }
+}
