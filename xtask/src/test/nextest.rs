@@ -12,11 +12,11 @@ use crate::program;
 use crate::tally::Tally;
 use crate::workspace::Workspace;
 
-/// Where the default profile of `.config/nextest.toml` puts it, below cargo's target folder.
-const REPORT: &str = "nextest/default/junit.xml";
+/// Where `.config/nextest.toml` has it put, from the root.
+const REPORT: &str = "target/nextest/default/junit.xml";
 
 pub(super) fn run(workspace: &Workspace, filter: Filter<'_>, jobs: NonZeroUsize) -> Result<Tally> {
-    let report = workspace.target.join(REPORT);
+    let report = workspace.root.join(REPORT);
     match fs::remove_file(&report) {
         Err(error) if error.kind() != ErrorKind::NotFound => {
             return Err(error).context("an old report stays");
