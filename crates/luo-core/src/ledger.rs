@@ -5,6 +5,7 @@
 //! frames: a step that fails or is undone has its ledger settled, newest first.
 
 use alloc::vec::Vec;
+use core::any::Any;
 
 use luo_kho::{FrameCount, FrameRange, KhoError, Memory, PhysAddr};
 
@@ -68,6 +69,7 @@ impl Ranges {
 pub(crate) struct Ledger {
     allocated: Ranges,
     preserved: Ranges,
+    attached: Ranges,
 }
 
 impl Ledger {
@@ -105,11 +107,34 @@ impl Ledger {
         Ok(())
     }
 
+    pub(crate) fn attach(
+        &mut self,
+        memory: &mut dyn Memory,
+        file: &dyn Any,
+        frames: FrameCount,
+    ) -> Result<FrameRange, KhoError> {
+        let segment = memory.attach(file, frames)?;
+        self.attached.push(segment);
+        Ok(segment)
+    }
+
+    pub(crate) fn detach(&mut self, memory: &mut dyn Memory, segment: FrameRange) -> Result<(), KhoError> {
+        if !self.attached.covers(segment) {
+            return Err(KhoError::NotAttached { range: segment });
+        }
+        memory.detach(segment)?;
+        self.attached.remove(segment);
+        Ok(())
+    }
+
     /// Gives everything back, newest first.
     ///
     /// By contract the backend cannot refuse the undo of what it did. If it does, it is dead, and nobody is left
     /// whom the frames could be given back to; so the answer is not looked at.
     pub(crate) fn settle(&mut self, memory: &mut dyn Memory) {
+        while let Some(segment) = self.attached.pop() {
+            let _ = memory.detach(segment);
+        }
         while let Some(range) = self.preserved.pop() {
             let _ = memory.unpreserve(range);
         }
@@ -159,13 +184,25 @@ impl Claims {
             }
         }
         while let Some(range) = self.borrowed.pop() {
-            if let Err(error) = memory.unpreserve(range).and_then(|()| memory.free(range)) {
+            let released = let_go(memory, range);
+            if let Err(error) = released {
                 self.borrowed.push(range);
                 return Err(error);
             }
         }
         Ok(())
     }
+}
+
+/// Goes on where an earlier attempt failed.
+fn let_go(memory: &mut dyn Memory, range: FrameRange) -> Result<(), KhoError> {
+    if memory.attached(range).is_ok() {
+        return memory.detach(range);
+    }
+    if memory.is_preserved(range) {
+        memory.unpreserve(range)?;
+    }
+    memory.free(range)
 }
 
 /// Memory as a participant sees it on the near side: what it takes goes into its ledger.
@@ -247,6 +284,18 @@ impl Memory for Taking<'_> {
     fn forgo(&mut self, range: FrameRange) -> Result<(), KhoError> {
         Err(KhoError::NotReclaimed { range })
     }
+
+    fn attach(&mut self, file: &dyn Any, frames: FrameCount) -> Result<FrameRange, KhoError> {
+        self.ledger.attach(self.memory, file, frames)
+    }
+
+    fn detach(&mut self, segment: FrameRange) -> Result<(), KhoError> {
+        self.ledger.detach(self.memory, segment)
+    }
+
+    fn attached(&self, segment: FrameRange) -> Result<&dyn Any, KhoError> {
+        self.memory.attached(segment)
+    }
 }
 
 impl Memory for Claiming<'_> {
@@ -299,6 +348,18 @@ impl Memory for Claiming<'_> {
         self.memory.forgo(range)?;
         self.claims.borrowed.remove(range);
         Ok(())
+    }
+
+    fn attach(&mut self, _file: &dyn Any, _frames: FrameCount) -> Result<FrameRange, KhoError> {
+        Err(KhoError::NotAttachable { why: "nothing is attached while files are retrieved" })
+    }
+
+    fn detach(&mut self, segment: FrameRange) -> Result<(), KhoError> {
+        Err(KhoError::NotAttached { range: segment })
+    }
+
+    fn attached(&self, segment: FrameRange) -> Result<&dyn Any, KhoError> {
+        self.memory.attached(segment)
     }
 }
 

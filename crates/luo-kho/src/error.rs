@@ -74,6 +74,18 @@ pub enum KhoError {
         /// What was named.
         range: FrameRange,
     },
+    /// The backend has no segments, or this is no file of its own.
+    #[error("the memory of this file cannot be attached: {why}")]
+    NotAttachable {
+        /// Why not.
+        why: &'static str,
+    },
+    /// Names what is not a segment, or not the whole of one.
+    #[error("{range} are not a segment")]
+    NotAttached {
+        /// What was named.
+        range: FrameRange,
+    },
     /// Stores are whole, aligned 8-byte words.
     #[error("a store of {len} at {at} is not made of aligned 8-byte words")]
     Unaligned {

@@ -5,6 +5,8 @@
 //! far side they reclaim. [`Kho`] adds what only the orchestrator does: it names one root and moves the ownership
 //! word. Backends implement both.
 
+use core::any::Any;
+
 use crate::{FrameCount, FrameRange, KhoError, PhysAddr, Word};
 
 /// Frames that can outlive their user.
@@ -94,6 +96,31 @@ pub trait Memory {
     /// some were not handed over, [`KhoError::OutOfRange`].
     fn reclaim(&mut self, range: FrameRange) -> Result<(), KhoError>;
 
+    /// Gives the memory of a file frame numbers, without moving it: a **segment**. What a file is, the backend says
+    /// (a descriptor, a simulated file); the room of each backend has a typed way to call this. A segment crosses if
+    /// the carrier takes its file across. It can be reclaimed and forgone like preserved frames; it cannot be
+    /// allocated, freed, preserved or written through this trait.
+    ///
+    /// # Errors
+    ///
+    /// [`KhoError::NotAttachable`] if this is no file of the backend or the backend has no segments,
+    /// [`KhoError::NotOwner`], [`KhoError::OutOfFrames`] if no frame numbers are left, [`KhoError::Host`].
+    fn attach(&mut self, file: &dyn Any, frames: FrameCount) -> Result<FrameRange, KhoError>;
+
+    /// Takes the frame numbers of a segment back, and lets go of its file.
+    ///
+    /// # Errors
+    ///
+    /// [`KhoError::NotAttached`] unless `segment` is exactly one, [`KhoError::NotOwner`].
+    fn detach(&mut self, segment: FrameRange) -> Result<(), KhoError>;
+
+    /// The file behind a segment, as this side reaches it.
+    ///
+    /// # Errors
+    ///
+    /// [`KhoError::NotAttached`] unless `segment` is exactly one.
+    fn attached(&self, segment: FrameRange) -> Result<&dyn Any, KhoError>;
+
     /// Undoes [`reclaim`](Self::reclaim): the frames are inherited and unclaimed again.
     ///
     /// # Errors
@@ -132,6 +159,9 @@ pub trait Kho: Memory {
     ///
     /// [`KhoError::Tracker`] if the record cannot be read.
     fn preserved(&self) -> Result<alloc::vec::Vec<FrameRange>, KhoError>;
+
+    /// Every segment, ascending.
+    fn segments(&self) -> alloc::vec::Vec<FrameRange>;
 
     /// The ownership word, read afresh.
     ///

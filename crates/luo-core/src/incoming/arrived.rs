@@ -3,7 +3,7 @@
 use alloc::vec::Vec;
 use core::fmt;
 
-use crate::erased::{AnyFile, AnyHeld};
+use crate::erased::{AnyFile, AnyHeld, AnyShared};
 use crate::handler::Record;
 use crate::ledger::Claims;
 use crate::luo::SubsystemEntry;
@@ -199,7 +199,7 @@ impl Incoming {
         for item in image.shared() {
             let kind = next_name(Role::Shared)?;
             let count = item.objects.get() as usize;
-            let reads = registry.handlers.shared(kind).map(|maker| maker.reads());
+            let reads = registry.handlers.shared(kind).map(AnyShared::reads);
             let object = objects.choose(&image, count, kind, reads);
             let (files, state) = (item.files.get(), SharedState::Waiting);
             shared.push(SharedIn { kind, files, object, state, claims: Claims::default() });

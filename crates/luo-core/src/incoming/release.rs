@@ -138,6 +138,9 @@ impl<K: Kho> Updated<K> {
         if kho.root().is_some() {
             kho.publish(None)?;
         }
+        for segment in kho.segments().into_iter().rev() {
+            kho.detach(segment)?;
+        }
         for run in kho.preserved()?.into_iter().rev() {
             kho.reclaim(run)?;
             self.leftovers.borrowed.push(run);

@@ -1,6 +1,7 @@
 //! One party's view of the machine, as [`Memory`] and [`Kho`].
 
 use alloc::vec::Vec;
+use core::any::Any;
 use core::fmt;
 
 use super::bank::Bank;
@@ -229,6 +230,18 @@ impl Memory for SimKho {
         claimed.move_into(unclaimed, range);
         Ok(())
     }
+
+    fn attach(&mut self, _file: &dyn Any, _frames: FrameCount) -> Result<FrameRange, KhoError> {
+        Err(KhoError::NotAttachable { why: "the simulated machine has no files" })
+    }
+
+    fn detach(&mut self, segment: FrameRange) -> Result<(), KhoError> {
+        Err(KhoError::NotAttached { range: segment })
+    }
+
+    fn attached(&self, segment: FrameRange) -> Result<&dyn Any, KhoError> {
+        Err(KhoError::NotAttached { range: segment })
+    }
 }
 
 impl Kho for SimKho {
@@ -271,6 +284,10 @@ impl Kho for SimKho {
         };
         self.generation = generation;
         Ok(())
+    }
+
+    fn segments(&self) -> Vec<FrameRange> {
+        Vec::new()
     }
 }
 
