@@ -142,7 +142,7 @@ fn two_successors_race_and_one_wins() {
     let owned = ownership::commit(&mut second, offer).unwrap();
     assert!(matches!(ownership::commit(&mut first, offer), Err(OwnershipError::Departed(_))));
     assert!(matches!(ownership::revoke(&mut kho, offer), Err(OwnershipError::Departed(_))));
-    assert!(crate::Departed::witness(&kho, &offer).unwrap().is_some());
+    assert!(crate::Departed::witness(&kho, offer).unwrap().is_some());
     assert!(machine.enter_guest(&owned));
 
     let refused = KhoError::NotOwner { word: machine.word() };
