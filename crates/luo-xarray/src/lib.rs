@@ -1,2 +1,13 @@
 #![doc = include_str!("../README.md")]
 #![no_std]
+
+extern crate alloc;
+#[cfg(any(feature = "std", test))]
+extern crate std;
+
+pub mod array;
+
+pub use array::{
+    Ascending, Block, Cursor, CursorMut, Direction, Entry, Linear, Mark, Marks, Refused, Spread, Uniform,
+    XArray, XArrayError,
+};
