@@ -12,6 +12,7 @@ mod manifest;
 mod handler;
 mod slots;
 mod ledger;
+mod view;
 mod scope;
 mod erased;
 mod registry;

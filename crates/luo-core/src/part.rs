@@ -8,7 +8,8 @@ use luo_kho::carrier::{Conveyance, DescriptorKind};
 
 use crate::erased::{AnyFile, AnyHandler, AnyHeld, AnyShared};
 use crate::handler::Subsystem;
-use crate::ledger::Taking;
+use crate::view::View;
+
 use crate::manifest::{Role, WritePolicy};
 use crate::outgoing::{Identities, Neighbours, Saved, Stage};
 use crate::registry::Handlers;
@@ -122,7 +123,7 @@ pub(crate) fn prepare(
     let Surroundings { memory, handlers, identities, shared, policy: _ } = around;
     let Saved { slots, ledger, depends_on, .. } = &mut *saved;
     let mut scope = PrepareScope {
-        taking: Taking::new(&mut *memory, ledger),
+        view: View::prepare(&mut *memory, ledger),
         slots,
         conveys,
         neighbours: Neighbours { handlers, identities, session: who.session, depends_on },
@@ -162,7 +163,7 @@ pub(crate) fn freeze(
     let Surroundings { memory, handlers, identities, shared, policy: _ } = around;
     let Saved { slots, depends_on, .. } = &mut *saved;
     let mut scope = FreezeScope {
-        memory,
+        view: View::freeze(memory),
         slots,
         neighbours: Neighbours { handlers, identities, session: who.session, depends_on },
         shared,

@@ -4,23 +4,23 @@
 //! - [`FreezeScope`]: write into what prepare took. Nothing can be allocated.
 //! - [`RetrieveScope`]: read what was handed over, reclaim it, ask for files and shared objects.
 //!
-//! The first and the last lend a [`Memory`], so that preserved arrays and boxes work on them; it keeps the ledger.
+//! Each lends a [`Memory`], so that preserved arrays and boxes work on it; it does no more than the step allows.
 
 use core::any::Any;
 
 use luo_kho::carrier::{Conveyance, DescriptorKind};
-use luo_kho::{FrameRange, KhoError, Memory, PhysAddr};
+use luo_kho::{FrameRange, KhoError, Memory};
 
 use crate::incoming::Desk;
-use crate::ledger::{Claiming, Taking};
 use crate::outgoing::Neighbours;
 use crate::shared_table::SharedTable;
 use crate::slots::{SlotError, Slots};
+use crate::view::View;
 use crate::{Kind, Refusal, SessionName, Token, Version};
 
 /// The step in which a participant writes while guests run.
 pub struct PrepareScope<'a> {
-    pub(crate) taking: Taking<'a>,
+    pub(crate) view: View<'a>,
     pub(crate) slots: &'a mut Slots,
     pub(crate) conveys: &'a dyn Fn(DescriptorKind) -> Conveyance,
     pub(crate) neighbours: Neighbours<'a>,
@@ -30,7 +30,7 @@ pub struct PrepareScope<'a> {
 
 /// The step in which a participant writes the last changes, with guests stopped.
 pub struct FreezeScope<'a> {
-    pub(crate) memory: &'a mut dyn Memory,
+    pub(crate) view: View<'a>,
     pub(crate) slots: &'a mut Slots,
     pub(crate) neighbours: Neighbours<'a>,
     pub(crate) shared: &'a mut SharedTable,
@@ -39,7 +39,7 @@ pub struct FreezeScope<'a> {
 
 /// The step in which a participant is made again on the far side.
 pub struct RetrieveScope<'a> {
-    pub(crate) claiming: Claiming<'a>,
+    pub(crate) view: View<'a>,
     pub(crate) desk: Desk<'a>,
     pub(crate) session: Option<SessionName>,
     pub(crate) leans_on: &'a [Kind],
@@ -58,7 +58,7 @@ impl PrepareScope<'_> {
     /// Preserved memory. What is taken through it is given back when the step is undone; what belongs to others
     /// cannot be freed through it.
     pub fn memory(&mut self) -> &mut dyn Memory {
-        &mut self.taking
+        &mut self.view
     }
 
     /// The versions to write, newest first; never empty. The policy of the caller chose them.
@@ -111,6 +111,11 @@ impl PrepareScope<'_> {
 }
 
 impl FreezeScope<'_> {
+    /// Preserved memory, to be read and written. Nothing can be allocated or given back through it.
+    pub fn memory(&mut self) -> &mut dyn Memory {
+        &mut self.view
+    }
+
     /// The versions to write, newest first; never empty.
     pub fn versions(&self) -> &[Version] {
         self.slots.versions()
@@ -123,24 +128,6 @@ impl FreezeScope<'_> {
     /// [`SlotError::TooLong`] beyond what prepare reserved.
     pub fn put(&mut self, version: Version, payload: &[u8]) -> Result<(), SlotError> {
         self.slots.put_frozen(version, payload)
-    }
-
-    /// Reads preserved memory. As [`Memory::read`].
-    ///
-    /// # Errors
-    ///
-    /// As [`Memory::read`].
-    pub fn read(&self, range: FrameRange) -> Result<&[u8], KhoError> {
-        self.memory.read(range)
-    }
-
-    /// Writes into frames that prepare took. As [`Memory::write`].
-    ///
-    /// # Errors
-    ///
-    /// As [`Memory::write`].
-    pub fn write(&mut self, at: PhysAddr, bytes: &[u8]) -> Result<(), KhoError> {
-        self.memory.write(at, bytes)
     }
 
     /// As [`PrepareScope::token_of`].
@@ -166,7 +153,7 @@ impl RetrieveScope<'_> {
     /// What was handed over, to be read and reclaimed; nothing can be changed through it. Frames reclaimed through
     /// it are freed by finish.
     pub fn memory(&mut self) -> &mut dyn Memory {
-        &mut self.claiming
+        &mut self.view
     }
 
     /// Reclaims frames that belong to the retrieved object from now on: finish withdraws their preservation and
@@ -176,7 +163,7 @@ impl RetrieveScope<'_> {
     ///
     /// As [`Memory::reclaim`].
     pub fn keep(&mut self, range: FrameRange) -> Result<(), KhoError> {
-        self.claiming.keep(range)
+        self.view.keep(range)
     }
 
     /// The file with this token in the participant's own session, retrieved first if nobody did so before. Its
@@ -203,7 +190,7 @@ impl RetrieveScope<'_> {
         session: SessionName,
         token: Token,
     ) -> Result<F, Refusal> {
-        self.desk.depend::<F>(self.claiming.memory(), session, token).map_err(Refusal::new)
+        self.desk.depend::<F>(self.view.memory(), session, token).map_err(Refusal::new)
     }
 
     /// The shared object of this kind, which the participant leans on; retrieved first if nobody did so before.
@@ -215,7 +202,7 @@ impl RetrieveScope<'_> {
         if !self.leans_on.contains(&kind) {
             return Err(SlotError::NoSuchShared { kind }.into());
         }
-        let object = self.desk.shared(self.claiming.memory(), kind)?;
+        let object = self.desk.shared(self.view.memory(), kind)?;
         object.downcast_mut().ok_or_else(|| SlotError::NoSuchShared { kind }.into())
     }
 }

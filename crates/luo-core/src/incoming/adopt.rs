@@ -12,10 +12,11 @@ use super::desk::Desk;
 use super::finish::Updated;
 use super::{Fate, OrphanReason, RetrieveError};
 use crate::events::State;
-use crate::ledger::{Claiming, Claims};
+use crate::ledger::Claims;
 use crate::luo::Luo;
 use crate::registry::Registry;
 use crate::scope::RetrieveScope;
+use crate::view::View;
 use crate::wire::{Image, RootV1, WireError};
 use crate::{Cause, Kind, Participant, Phase, PhaseError, Record, Refusal, SessionName, Stuck, Token};
 
@@ -187,7 +188,7 @@ impl<K: Kho> Adopted<K> {
         };
         let mut claims = Claims::default();
         let mut scope = RetrieveScope {
-            claiming: Claiming::new(&mut *kho, &mut claims),
+            view: View::retrieve(&mut *kho, &mut claims),
             desk: Desk { incoming: &mut self.incoming, handlers, identities, depth: 0 },
             session: None,
             leans_on: &[],

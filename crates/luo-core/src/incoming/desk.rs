@@ -10,10 +10,11 @@ use luo_kho::Memory;
 use super::arrived::{FileState, Incoming, SharedState};
 use super::retrieve::RetrieveError;
 use crate::erased::AnyFile;
-use crate::ledger::{Claiming, Claims};
+use crate::ledger::Claims;
 use crate::outgoing::{Identities, Place};
 use crate::registry::Handlers;
 use crate::scope::RetrieveScope;
+use crate::view::View;
 use crate::{Kind, Refusal, SessionName, Token};
 
 /// How deep files may depend on files: each level is a frame of the stack. A VM, its devices and their memory make
@@ -140,7 +141,7 @@ impl Desk<'_> {
         let record = crate::Record { version: readable.object.version, payload: &payload };
         let mut claims = Claims::default();
         let mut scope = RetrieveScope {
-            claiming: Claiming::new(&mut *memory, &mut claims),
+            view: View::retrieve(&mut *memory, &mut claims),
             desk: self.deeper(),
             session: Some(session),
             leans_on: &known.leans_on,
@@ -204,7 +205,7 @@ impl Desk<'_> {
         let record = crate::Record { version: object.version, payload: &payload };
         let mut claims = Claims::default();
         let mut scope = RetrieveScope {
-            claiming: Claiming::new(&mut *memory, &mut claims),
+            view: View::retrieve(&mut *memory, &mut claims),
             desk: self.deeper(),
             session: None,
             leans_on: &[],

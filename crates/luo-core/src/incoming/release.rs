@@ -8,9 +8,10 @@ use super::arrived::{FileState, Incoming, SharedState};
 use super::desk::Desk;
 use super::finish::{FinishError, Updated};
 use crate::events::{Event, State, Transition};
-use crate::ledger::{Claiming, Claims};
+use crate::ledger::Claims;
 use crate::luo::Luo;
 use crate::scope::RetrieveScope;
+use crate::view::View;
 use crate::{Participant, Phase, Record, SessionName};
 
 impl<K: Kho> Updated<K> {
@@ -37,7 +38,7 @@ impl<K: Kho> Updated<K> {
             } else {
                 let mut claims = Claims::default();
                 let mut scope = RetrieveScope {
-                    claiming: Claiming::new(kho, &mut claims),
+                    view: View::retrieve(kho, &mut claims),
                     desk: Desk { incoming: &mut self.incoming, handlers, identities, depth: 0 },
                     session: Some(session),
                     leans_on: &known.leans_on,
@@ -87,7 +88,7 @@ impl<K: Kho> Updated<K> {
         let record = Record { version: object.version, payload: &payload };
         let mut claims = Claims::default();
         let mut scope = RetrieveScope {
-            claiming: Claiming::new(kho, &mut claims),
+            view: View::retrieve(kho, &mut claims),
             desk: Desk { incoming: &mut self.incoming, handlers, identities, depth: 0 },
             session: None,
             leans_on: &[],

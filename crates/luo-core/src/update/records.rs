@@ -7,8 +7,9 @@ use luo_kho::ownership::Turn;
 use luo_kho::{ByteLen, Kho, PreservedArray, PreservedBox};
 
 use crate::Cause;
-use crate::ledger::{Ledger, Taking};
+use crate::ledger::Ledger;
 use crate::luo::Luo;
+use crate::view::View;
 use crate::wire::{self, Books, Measure, RootV1};
 
 /// Memory for one handover. Given back by [`release`](Self::release).
@@ -29,7 +30,7 @@ impl<K: Kho> Luo<K> {
     pub(crate) fn take_records(&mut self) -> Result<Records, Cause> {
         let bytes = Measure::of(self.books())?.bytes;
         let mut ledger = Ledger::default();
-        let taken = take(&mut Taking::new(&mut self.kho, &mut ledger), bytes);
+        let taken = take(&mut View::prepare(&mut self.kho, &mut ledger), bytes);
         match taken {
             Ok((root, image)) => {
                 let buffer = Vec::with_capacity(ByteLen::new(bytes).as_usize());
@@ -75,7 +76,7 @@ impl<K: Kho> Luo<K> {
     }
 }
 
-fn take(memory: &mut Taking<'_>, bytes: u64) -> Result<(PreservedBox<RootV1>, PreservedArray<u8>), Cause> {
+fn take(memory: &mut View<'_>, bytes: u64) -> Result<(PreservedBox<RootV1>, PreservedArray<u8>), Cause> {
     let image = PreservedArray::alloc(memory, bytes)?;
     let nothing = RootV1 { image: 0.into(), image_len: 0.into(), generation: 0.into(), turn: 0.into() };
     let root = PreservedBox::new(memory, nothing)?;
