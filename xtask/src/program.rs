@@ -3,6 +3,7 @@
 use core::fmt::Write as _;
 use core::time::Duration;
 use std::io::{self, Read as _};
+use std::path::Path;
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::mpsc;
 use std::thread;
@@ -95,8 +96,10 @@ pub(crate) fn has_subcommand(mut cargo: Command, name: &str) -> Result<bool> {
     Ok(cargo.status().context("cargo does not start")?.success())
 }
 
+/// As one would type it, without the folder of the program.
 fn line(command: &Command) -> String {
-    let mut line = command.get_program().to_string_lossy().into_owned();
+    let program = Path::new(command.get_program());
+    let mut line = program.file_name().unwrap_or(program.as_os_str()).to_string_lossy().into_owned();
     for argument in command.get_args() {
         line.push(' ');
         line.push_str(&argument.to_string_lossy());

@@ -8,7 +8,7 @@ use anyhow::Result;
 use super::build::Executable;
 use super::{DEADLINE, Filter};
 use crate::program;
-use crate::tally::Tally;
+use crate::tally::{Tally, verdict};
 use crate::workspace::Workspace;
 
 /// The package whose examples are run, by its folder.
@@ -28,7 +28,7 @@ pub(super) fn run(
         let ended = program::captured(command, DEADLINE)?;
         let name = format!("example {}", example.name);
         tally.count(&name, ended.well, &ended.output);
-        writeln!(said, "{name}: {}", if ended.well { "ok" } else { "FAILED" })?;
+        writeln!(said, "{} {name}", verdict(ended.well, &ended.output))?;
         if !ended.well {
             said.push_str(&ended.output);
         }
@@ -56,6 +56,6 @@ mod tests {
         ];
         let (said, tally) = run(&workspace, &examples, Filter::All).unwrap();
         assert_eq!(tally, Tally { passed: 1, failed: vec!["example 02-badly".into()], skipped: Vec::new() });
-        assert!(said.contains("example 02-badly: FAILED"), "{said}");
+        assert!(said.contains("FAIL example 02-badly"), "{said}");
     }
 }

@@ -14,7 +14,7 @@ use anyhow::Result;
 use super::build::Executable;
 use super::{DEADLINE, Filter};
 use crate::program::{self, Ended};
-use crate::tally::{Tally, Took, skips_in};
+use crate::tally::{Tally, Took, verdict};
 
 /// How long a suite may take to list its tests.
 const LISTING: Duration = Duration::from_secs(30);
@@ -71,11 +71,7 @@ fn one(test: Test<'_>, number: usize, of: usize, ran: &Mutex<Tally>) {
     let Ended { well, output } = program::captured(command, DEADLINE)
         .unwrap_or_else(|error| Ended { well: false, output: format!("{error:#}\n") });
     let name = format!("{} {}", test.suite.name, test.name);
-    let verdict = match well {
-        false => "FAIL",
-        true if skips_in(&output).is_empty() => "pass",
-        true => "skip",
-    };
+    let verdict = verdict(well, &output);
     // One at a time from here, so that the words of a failure stay together.
     let mut tally = ran.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
     println!("{verdict} {:>6} [{number}/{of}] {name}", Took(start.elapsed()).to_string());
