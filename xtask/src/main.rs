@@ -1,6 +1,4 @@
 //! The tasks of this project, as `cargo xtask TASK`. One file for each task; this one only tells them apart.
-#![expect(clippy::print_stdout, reason = "a command line tool talks")]
-#![expect(clippy::std_instead_of_alloc, reason = "a tool of the developer's machine: std is there")]
 
 mod ci;
 mod golden;

@@ -1,5 +1,7 @@
 #![doc = include_str!("../README.md")]
 #![no_std]
+// Stay as low as possible, and say nothing on the user's terminal.
+#![warn(clippy::alloc_instead_of_core, clippy::std_instead_of_alloc, clippy::std_instead_of_core, clippy::print_stdout)]
 
 extern crate alloc;
 #[cfg(any(feature = "std", test))]
