@@ -10,4 +10,5 @@ extern crate alloc;
 
 #[expect(unsafe_code, reason = "the edge: a global allocator and calls into C, which safe Rust cannot write")]
 mod edge;
+mod pages;
 mod update;

@@ -1,92 +1,66 @@
-//! The update: the **old** program writes a greeting into preserved frames of a simulated machine and offers it; the
-//! machine boots its next kernel; the **new** program takes the offer, finds the greeting, and owns the memory.
+//! The update: the **old** program preserves a file and hands over; the simulated machine boots its next kernel; the
+//! **new** program adopts, retrieves the file, commits and finishes.
 
+use alloc::boxed::Box;
 use alloc::format;
 use alloc::string::String;
-use core::fmt;
+use core::error::Error;
 
-use luo_core as _;
-use luo_kho::ownership::{self, Kept, OwnershipError};
-use luo_kho::sim::{Machine, MachineConfig};
-use luo_kho::{FrameCount, FrameRange, Kho as _, KhoError, Memory as _, Owned, PhysAddr, Root};
-use luo_xarray as _;
+use luo_core::{Luo, Registry, SessionName, Token};
+use luo_kho::sim::{Machine, MachineConfig, SimKexec, SimKho};
 
-/// What has to arrive: 24 bytes, as stores are made of whole words of 8.
-const GREETING: &[u8; 24] = b"the frames were not lost";
+use crate::pages::{Pages, PagesHandler};
 
-/// Why the update did not go through.
-#[derive(Debug)]
-pub(crate) enum Failure {
-    Memory(KhoError),
-    Ownership(OwnershipError),
-    /// The far side does not find what the near side left.
-    Lost(&'static str),
-}
+const SESSION: &str = "no-std";
+const TOKEN: Token = Token(7);
+
+/// Words near and far: a sparse array holds both cheaply.
+const WORDS: [(u64, u64); 4] = [(0, 0x6C75_6F00), (1, 0), (1 << 40, 3), (u64::MAX, 4)];
 
 /// Runs one update across a kexec of the simulated machine. What happened, in one line.
-pub(crate) fn update() -> Result<String, Failure> {
+pub(crate) fn update() -> Result<String, Box<dyn Error>> {
     let machine = Machine::new(MachineConfig::default());
-    let left = depart(&machine)?;
-    machine.kexec();
-    let (found, owned) = arrive(&machine)?;
-    if found != left {
-        return Err(Failure::Lost("the root names other frames"));
+    let (mut luo, owned) = Luo::found(machine.fresh()?, registry()?).map_err(|stuck| stuck.error)?;
+    let session = SessionName::new(SESSION)?;
+    let pages = Pages::new(WORDS);
+    luo.open_session(session)?;
+    luo.preserve(session, TOKEN, pages.clone())?;
+
+    let mut arrived = None;
+    let mut carrier = SimKexec::new(|machine: &Machine| {
+        arrived = Some(arrive(machine));
+        Ok(())
+    });
+    let frozen = luo.prepare(&mut carrier)?.freeze(owned).map_err(|stuck| stuck.error)?;
+    // The machine boots in there, and this program is dead: whatever it is told, nobody hears it.
+    drop(frozen.hand_over());
+
+    let arrived = arrived.ok_or("the machine did not boot its next kernel")??;
+    if arrived.words() != pages.words() {
+        return Err("the words are not those that were preserved".into());
     }
-    if !machine.enter_guest(&owned) || !machine.violations().is_empty() {
-        return Err(Failure::Lost("the right to run the guest"));
+    if !machine.violations().is_empty() {
+        return Err(format!("the machine noticed {:?}", machine.violations()).into());
     }
-    Ok(format!("updated without std: {found} came through boot {}, {}", machine.boots(), owned.word()))
+    let (words, boots) = (arrived.words().iter().count(), machine.boots());
+    Ok(format!("updated without std: {words} words came through boot {boots}, {}", machine.word()))
 }
 
-/// The old program: everything up to the offer.
-fn depart(machine: &Machine) -> Result<FrameRange, Failure> {
-    let (mut kho, owned) = machine.found()?;
-    let range = kho.alloc(FrameCount::ONE)?;
-    kho.write(range.addr(), GREETING)?;
-    kho.preserve(range)?;
-    kho.publish(Root::new(range.addr().get()))?;
-    ownership::offer(&mut kho, owned)?;
-    Ok(range)
+/// The new program.
+fn arrive(machine: &Machine) -> Result<Pages, Box<dyn Error>> {
+    let mut adopted = Luo::<SimKho>::adopt(machine.successor()?, registry()?).map_err(|stuck| stuck.error)?;
+    let pages: Pages = adopted.retrieve(SessionName::new(SESSION)?, TOKEN)?;
+    let (updated, owned) = adopted.commit().map_err(|stuck| stuck.error)?;
+    if !machine.enter_guest(&owned) {
+        return Err("the right to run the guest is worth nothing".into());
+    }
+    updated.finish().map_err(|stuck| stuck.error)?;
+    Ok(pages)
 }
 
-/// The new program: everything up to the commit.
-fn arrive(machine: &Machine) -> Result<(FrameRange, Owned), Failure> {
-    let mut kho = machine.successor()?;
-    let root = kho.root().ok_or(Failure::Lost("no root"))?;
-    let at = PhysAddr::new(root.get()).exact_frame().ok_or(Failure::Lost("the root is no frame"))?;
-    kho.reclaim(at.as_range())?;
-    if !kho.read(at.as_range())?.starts_with(GREETING) {
-        return Err(Failure::Lost("the greeting is gone"));
-    }
-    let offer = ownership::Offer::from_word(kho.word()?).ok_or(Failure::Lost("no offer"))?;
-    let owned = ownership::commit(&mut kho, offer)?;
-    Ok((at.as_range(), owned))
-}
-
-impl fmt::Display for Failure {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Memory(error) => error.fmt(f),
-            Self::Ownership(error) => error.fmt(f),
-            Self::Lost(what) => f.write_str(what),
-        }
-    }
-}
-
-impl From<KhoError> for Failure {
-    fn from(error: KhoError) -> Self {
-        Self::Memory(error)
-    }
-}
-
-impl From<OwnershipError> for Failure {
-    fn from(error: OwnershipError) -> Self {
-        Self::Ownership(error)
-    }
-}
-
-impl From<Kept<Owned>> for Failure {
-    fn from(kept: Kept<Owned>) -> Self {
-        Self::Ownership(kept.error)
-    }
+/// What both programs can carry.
+fn registry() -> Result<Registry, Box<dyn Error>> {
+    let mut registry = Registry::new();
+    registry.handler(PagesHandler)?;
+    Ok(registry)
 }
