@@ -31,8 +31,9 @@ pub(crate) struct Work<'l, K: Kho> {
 }
 
 impl<K: Kho> Luo<K> {
-    /// Prepares everything for this carrier: surveys, subsystems, files, shared objects, records. Participants that
-    /// are prepared already are skipped.
+    /// Prepares everything for this carrier: surveys, subsystems, files, shared objects, records, and then the carrier
+    /// itself, which sees every segment and every frame that it will take across. Participants that are prepared
+    /// already are skipped.
     ///
     /// # Errors
     ///
@@ -43,17 +44,20 @@ impl<K: Kho> Luo<K> {
     ) -> Result<Prepared<'l, K>, Box<PhaseError>> {
         self.not_updated(Phase::Prepare)?;
         self.survey_all()?;
-        let named = Participant::Carrier(carrier.name());
-        carrier.prepare(&mut self.kho).map_err(|error| Cause::from(error).by(named, Phase::Prepare))?;
         let mut prepared = Vec::new();
         let records = match self.prepare_all(carrier, &mut prepared) {
             Ok(records) => records,
             Err(error) => {
                 self.cancel_steps(&mut prepared);
-                carrier.cancel(&mut self.kho);
                 return Err(error);
             }
         };
+        let named = Participant::Carrier(carrier.name());
+        if let Err(error) = carrier.prepare(&mut self.kho) {
+            self.release(records);
+            self.cancel_steps(&mut prepared);
+            return Err(Cause::from(error).by(named, Phase::Prepare));
+        }
         self.bulletin.set(State::Prepared, Some(Transition::Prepare));
         Ok(Prepared { work: Some(Work { luo: self, carrier, prepared, records }) })
     }
@@ -80,9 +84,9 @@ impl<K: Kho> Luo<K> {
 impl<K: Kho> Work<'_, K> {
     /// Undoes prepare, in reverse order.
     pub(crate) fn cancel(mut self) {
+        self.carrier.cancel(self.luo.memory_mut());
         self.luo.release(self.records);
         self.luo.cancel_steps(&mut self.prepared);
-        self.carrier.cancel(self.luo.memory_mut());
         self.luo.bulletin.set(State::Normal, Some(Transition::Cancel));
     }
 }
