@@ -62,7 +62,8 @@ pub trait Carrier<K: Kho + ?Sized> {
     /// Whether descriptors of this kind can cross.
     fn conveys(&self, kind: DescriptorKind) -> Conveyance;
 
-    /// Whatever can be done while the guest still runs.
+    /// Whatever can be done while the guest still runs. Everything that is to cross has been prepared: segments are
+    /// attached, frames are allocated and preserved; only their bytes may still change until the offer.
     ///
     /// # Errors
     ///
