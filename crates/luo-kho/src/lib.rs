@@ -15,6 +15,7 @@ pub mod checksum;
 mod error;
 mod memory;
 pub mod ownership;
+mod ranges;
 pub mod sim;
 pub mod tracker;
 mod units;

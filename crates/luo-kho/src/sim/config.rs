@@ -8,7 +8,7 @@
 
 use alloc::vec::Vec;
 
-use super::ranges::RangeSet;
+use crate::ranges::RangeSet;
 use crate::{FrameCount, FrameRange, Pfn};
 
 /// 16 MiB: enough for every scenario that does not say otherwise.

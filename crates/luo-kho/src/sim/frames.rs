@@ -4,7 +4,7 @@
 //! Scratch and frame 0 are neither.
 
 use super::config::{Fragmentation, Layout, NumaNode};
-use super::ranges::RangeSet;
+use crate::ranges::RangeSet;
 use crate::{FrameCount, FrameRange, KhoError, Pfn};
 
 #[derive(Clone)]

@@ -11,10 +11,10 @@ use super::faults::{Call, Counters, FaultPlan};
 use super::lock::Mutex;
 use super::oracle::Violation;
 use super::ram::{Ram, pieces};
-use super::ranges::RangeSet;
 use super::state::{Image, Party, Role, State};
 use super::view::SimKho;
 use crate::ownership::{self, Holding, OwnershipError};
+use crate::ranges::RangeSet;
 use crate::tracker::Tracker;
 use crate::{ByteLen, FrameRange, Generation, KhoError, Owned, Pfn, PhysAddr, Root, Word};
 

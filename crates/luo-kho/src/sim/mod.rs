@@ -23,7 +23,6 @@ mod lock;
 mod machine;
 mod oracle;
 mod ram;
-mod ranges;
 mod state;
 #[cfg(test)]
 mod tests;

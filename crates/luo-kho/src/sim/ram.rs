@@ -7,7 +7,7 @@
 use alloc::collections::BTreeMap;
 use alloc::sync::Arc;
 
-use super::ranges::RangeSet;
+use crate::ranges::RangeSet;
 use crate::{ByteLen, FRAME_SIZE, FrameRange, Pfn, PhysAddr};
 
 pub(super) type Frame = [u8; FRAME_SIZE];

@@ -10,8 +10,8 @@ use super::faults::Call;
 use super::machine::Machine;
 use super::oracle::Census;
 use super::ram::Frame;
-use super::ranges::RangeSet;
 use super::state::{Image, Party};
+use crate::ranges::RangeSet;
 use crate::tracker::Tracker;
 use crate::{ByteLen, FrameCount, FrameRange, Generation, Kho, KhoError, Memory, Pfn, PhysAddr, Root, Word};
 

@@ -6,13 +6,13 @@ use crate::{FrameRange, Pfn};
 
 /// Runs by their first frame, each with the number of the first frame past it. No two overlap or touch.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(super) struct RangeSet {
+pub(crate) struct RangeSet {
     ends: BTreeMap<u64, u64>,
 }
 
 impl RangeSet {
     /// Adds frames of which none may be in the set.
-    pub(super) fn insert(&mut self, range: FrameRange) {
+    pub(crate) fn insert(&mut self, range: FrameRange) {
         assert!(!self.meets(range), "{range} are added to a set that holds some of them");
         let (mut start, mut end) = (range.start().get(), range.end());
         if let Some((&before, &touch)) = self.ends.range(..start).next_back()
@@ -27,7 +27,7 @@ impl RangeSet {
     }
 
     /// Takes frames out, all of which must be in the set.
-    pub(super) fn remove(&mut self, range: FrameRange) {
+    pub(crate) fn remove(&mut self, range: FrameRange) {
         let (from, to) = (range.start().get(), range.end());
         let run = self.ends.range(..=from).next_back().map(|(&start, &end)| (start, end));
         let Some((start, end)) = run.filter(|&(_, end)| to <= end) else {
@@ -44,7 +44,7 @@ impl RangeSet {
     }
 
     /// Moves what of `range` is in this set into `other`, which holds none of it.
-    pub(super) fn move_into(&mut self, other: &mut Self, range: FrameRange) {
+    pub(crate) fn move_into(&mut self, other: &mut Self, range: FrameRange) {
         while let Some(part) = self.first_within(range) {
             self.remove(part);
             other.insert(part);
@@ -52,7 +52,7 @@ impl RangeSet {
     }
 
     /// The runs that meet `range`, clipped to it, ascending.
-    pub(super) fn within(&self, range: FrameRange) -> impl DoubleEndedIterator<Item = FrameRange> {
+    pub(crate) fn within(&self, range: FrameRange) -> impl DoubleEndedIterator<Item = FrameRange> {
         let start = range.start().get();
         let first = match self.ends.range(..start).next_back() {
             Some((&before, &end)) if end > start => before,
@@ -64,32 +64,32 @@ impl RangeSet {
     }
 
     /// The first run that meets `range`, clipped to it.
-    pub(super) fn first_within(&self, range: FrameRange) -> Option<FrameRange> {
+    pub(crate) fn first_within(&self, range: FrameRange) -> Option<FrameRange> {
         self.within(range).next()
     }
 
     /// Whether any frame of `range` is in the set.
-    pub(super) fn meets(&self, range: FrameRange) -> bool {
+    pub(crate) fn meets(&self, range: FrameRange) -> bool {
         self.first_within(range).is_some()
     }
 
     /// Whether all frames of `range` are in the set.
-    pub(super) fn covers(&self, range: FrameRange) -> bool {
+    pub(crate) fn covers(&self, range: FrameRange) -> bool {
         self.first_within(range) == Some(range)
     }
 
     /// Whether `pfn` is in the set.
-    pub(super) fn contains(&self, pfn: Pfn) -> bool {
+    pub(crate) fn contains(&self, pfn: Pfn) -> bool {
         self.meets(pfn.as_range())
     }
 
     /// Every run, ascending.
-    pub(super) fn iter(&self) -> impl Iterator<Item = FrameRange> {
+    pub(crate) fn iter(&self) -> impl Iterator<Item = FrameRange> {
         self.ends.iter().filter_map(|(&start, &end)| FrameRange::from_bounds(start, end))
     }
 
     /// How many frames are in the set.
-    pub(super) fn frames(&self) -> u64 {
+    pub(crate) fn frames(&self) -> u64 {
         self.ends.iter().map(|(start, end)| end - start).sum()
     }
 }
