@@ -9,6 +9,9 @@ extern crate alloc;
 extern crate std;
 
 mod array;
+#[cfg(test)]
+mod bare;
+mod block;
 mod boxed;
 pub mod carrier;
 pub mod checksum;
@@ -18,6 +21,7 @@ pub mod ownership;
 mod ranges;
 pub mod sim;
 pub mod tracker;
+mod undo;
 mod units;
 
 pub use array::PreservedArray;
