@@ -1,7 +1,8 @@
 //! The handover: the root is sealed and offered, and the carrier takes the offer across.
 //!
 //! Once the offer stands, only the ownership word says where the guest is. A carrier that fails after the successor
-//! has committed has not failed; a carrier that succeeds before the commit is not believed.
+//! has committed has not failed; a carrier that succeeds before the commit is not believed. A [`Departed`] that shows a
+//! later word is the word's own testimony, also where this side can no longer read it: after a kexec, say.
 
 use alloc::boxed::Box;
 
@@ -48,6 +49,9 @@ impl<K: Kho> Frozen<'_, K> {
         let carried = inner.work.carrier.hand_over(inner.work.luo.memory_mut(), offer);
         let named = Participant::Carrier(inner.work.carrier.name());
         let error = match carried {
+            Ok(departed) if departed.word().turn() > offer.word().turn() => {
+                return Ok(leave(&mut inner.work, departed));
+            }
             Ok(_) => Cause::Ownership(OwnershipError::WrongTurn { attempt: "departing", word: offer.word() }),
             Err(error) => Cause::from(error),
         };
