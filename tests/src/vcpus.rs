@@ -1,0 +1,139 @@
+//! The subsystem: something like vCPUs, with a running flag and a count of what they did.
+
+use std::sync::Arc;
+
+use luo_core::{
+    FreezeScope, Kind, PrepareScope, Record, Refusal, RetrieveScope, Subsystem, Version, VersionRange,
+};
+use luo_kho::ByteLen;
+use parking_lot::Mutex;
+
+use crate::journal::{Act, Pen, Who};
+use crate::keeper::Speech;
+use crate::payload::{bytes_of, words_of};
+
+/// The live state. Clones name the same vCPUs: one is with the orchestrator, the others are with the test.
+#[derive(Clone, Debug, Default)]
+pub struct Vcpus(Arc<Mutex<State>>);
+
+#[derive(Debug, Default)]
+struct State {
+    running: bool,
+    ticks: u64,
+}
+
+/// Saves and restores [`Vcpus`].
+#[derive(Debug)]
+pub struct VcpuSaver {
+    speech: Speech,
+    vcpus: Vcpus,
+    pen: Pen,
+}
+
+impl Vcpus {
+    /// Whether the guest is being run.
+    pub fn are_running(&self) -> bool {
+        self.0.lock().running
+    }
+
+    /// What they did so far.
+    pub fn ticks(&self) -> u64 {
+        self.0.lock().ticks
+    }
+
+    /// The guest does something.
+    ///
+    /// # Panics
+    ///
+    /// If it is not being run.
+    pub fn tick(&self) {
+        let mut state = self.0.lock();
+        assert!(state.running, "a guest that is stopped does nothing");
+        state.ticks += 1;
+    }
+
+    /// Enters the vCPUs, or takes them out. Only [`Guest`](crate::Guest) does, which holds the right to.
+    pub(crate) fn set_running(&self, running: bool) {
+        self.0.lock().running = running;
+    }
+}
+
+impl VcpuSaver {
+    pub(crate) fn new(speech: Speech, vcpus: Vcpus, pen: Pen) -> Self {
+        Self { speech, vcpus, pen }
+    }
+
+    fn who(&self) -> Who {
+        Who::Subsystem(self.speech.kind)
+    }
+
+    fn payload(&self, version: Version) -> Vec<u8> {
+        let mut words = vec![self.vcpus.ticks()];
+        words.extend((1..version.0).map(|_| 0));
+        bytes_of(&words)
+    }
+}
+
+impl Subsystem for VcpuSaver {
+    fn name(&self) -> Kind {
+        self.speech.kind
+    }
+
+    fn reads(&self) -> VersionRange {
+        self.speech.reads
+    }
+
+    fn writes(&self) -> Vec<Version> {
+        self.speech.writes.clone()
+    }
+
+    fn prepare(&mut self, scope: &mut PrepareScope<'_>) -> Result<(), Refusal> {
+        self.pen.ask(self.who(), Act::Prepare, || {
+            // Nothing of it can be written while guests run: freeze fills the room that is taken here.
+            for version in scope.versions().to_vec() {
+                scope.reserve(version, ByteLen::of(8 * usize::from(version.0)))?;
+            }
+            Ok(())
+        })
+    }
+
+    fn cancel(&mut self) {
+        self.pen.tell(self.who(), Act::Cancel);
+    }
+
+    fn freeze(&mut self, scope: &mut FreezeScope<'_>) -> Result<(), Refusal> {
+        self.pen.ask(self.who(), Act::Freeze, || {
+            if self.vcpus.are_running() {
+                return Err(Refusal::because("the guest still runs"));
+            }
+            for version in scope.versions().to_vec() {
+                scope.put(version, &self.payload(version))?;
+            }
+            Ok(())
+        })
+    }
+
+    fn unfreeze(&mut self) {
+        assert!(!self.vcpus.are_running(), "a guest that is frozen does not run");
+        self.pen.tell(self.who(), Act::Unfreeze);
+    }
+
+    fn depart(&mut self) {
+        assert!(!self.vcpus.are_running(), "the guest runs elsewhere");
+        self.pen.tell(self.who(), Act::Depart);
+    }
+
+    fn restore(&mut self, record: &Record<'_>, _scope: &mut RetrieveScope<'_>) -> Result<(), Refusal> {
+        let ticks = self.pen.ask(self.who(), Act::Restore, || {
+            let words = words_of(record.payload).filter(|words| words.len() == usize::from(record.version.0));
+            let first = words.and_then(|words| words.first().copied());
+            first.ok_or_else(|| Refusal::because("the payload is not that of vCPUs"))
+        })?;
+        self.vcpus.0.lock().ticks = ticks;
+        Ok(())
+    }
+
+    fn finish(&mut self) {
+        self.pen.tell(self.who(), Act::Finish);
+    }
+}
