@@ -134,7 +134,6 @@ impl<V> Tree<V> {
     fn cut_out<S: Spread<V>>(&mut self, path: &mut Path, whole: Block, hole: Block) {
         let orders = (hole.order()..whole.order()).rev();
         self.shatter::<S>(path, whole, orders.map(|order| Block::around(hole.first(), order).buddy()));
-        self.enter(path, hole);
     }
 
     /// Replaces the entry `whole`, on which `path` stands, by entries for some of its parts, with the same marks.

@@ -153,7 +153,7 @@ impl<V> Node<V> {
     pub(super) fn slot_upto(&self, index: u64) -> u32 {
         if index < self.base {
             0
-        } else if index >= self.last() {
+        } else if index > self.last() {
             SLOTS
         } else {
             self.slot_of(index) + 1
@@ -185,10 +185,10 @@ impl<V> Node<V> {
         self.marks.bits(mark)
     }
 
-    /// The last index of the unbroken row of covered and reserved slots that begins at `slot`.
+    /// The last index of the unbroken row of covered and reserved slots that begins at `slot`, which is one of them.
     pub(super) fn row_end(&self, slot: u32) -> u64 {
         let row = ((self.covered | self.reserved) >> slot).trailing_ones();
-        let last = slot + row.saturating_sub(1);
+        let last = slot + row - 1;
         self.index_of(last) | slot_mask(self.level)
     }
 
@@ -200,7 +200,7 @@ impl<V> Node<V> {
     /// The child that is all there is in this node, if that is so.
     pub(super) fn only_child(&self) -> Option<NodeId> {
         match self.kids.as_slice() {
-            [kid] if self.covered | self.reserved == 0 => Some(*kid),
+            [kid] if self.covered == 0 => Some(*kid),
             _ => None,
         }
     }

@@ -37,6 +37,18 @@ fn runs() {
 }
 
 #[test]
+fn iterators_stay_at_their_end() {
+    let array: XArray<u64> = (0..10).map(|index| (index, index)).collect();
+    let mut range = array.range(2..4);
+    assert_eq!(range.by_ref().count(), 2);
+    assert!(range.next().is_none() && range.next().is_none());
+    let mut gaps = array.gaps(..);
+    assert_eq!(gaps.by_ref().collect::<Vec<_>>(), [10..=u64::MAX]);
+    assert!(gaps.next().is_none());
+    assert!(array.range(4..4).next().is_none());
+}
+
+#[test]
 fn cursor() {
     let array: XArray<u64> = corners().into_iter().map(|index| (index, index)).collect();
     let mut cursor = array.cursor();

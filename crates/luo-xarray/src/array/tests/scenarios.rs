@@ -236,7 +236,9 @@ fn reserve() {
     assert_eq!(array.store(12, 'b'), None);
     assert!(!array.is_reserved(12) && !array.release(12) && !array.reserve(12));
 
-    assert!(array.reserve(1 << 50) && array.release(1 << 50));
+    let nodes = array.check();
+    assert!(array.reserve(1 << 50) && array.check() > nodes);
+    assert!(array.release(1 << 50) && array.check() == nodes);
     assert!(array.reserve(77));
     assert_eq!(array.erase(77), None);
     assert!(!array.is_reserved(77));
@@ -300,5 +302,9 @@ fn marks() {
     assert!(array.is_marked(7, Mark::M2));
     array.store(7, 'd');
     assert!(!array.is_marked(7, Mark::M2));
+    // The last mark of a node goes with a store, too.
+    assert!(array.set_mark(1 << 40, Mark::M1) && array.any_marked(Mark::M1));
+    array.store(1 << 40, 'b');
+    assert!(!array.any_marked(Mark::M1));
     array.check();
 }
