@@ -6,20 +6,17 @@ use alloc::collections::BTreeMap;
 use core::any::Any;
 use core::cell::Cell;
 
+use crate::ranges::RangeSet;
 use crate::{ByteLen, FRAME_SIZE, FrameCount, FrameRange, KhoError, Memory, PhysAddr};
 
 static ZEROS: [u8; FRAME_SIZE] = [0; FRAME_SIZE];
 
-/// Frames as ranges, by first frame. Neighbours are one.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-struct Ranges(BTreeMap<u64, u64>);
-
 /// What a memory holds: equal before and after what left no trace.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct World {
-    allocated: Ranges,
-    preserved: Ranges,
-    reclaimed: Ranges,
+    allocated: RangeSet,
+    preserved: RangeSet,
+    reclaimed: RangeSet,
     bytes: BTreeMap<u64, Box<[u8]>>,
 }
 
@@ -34,42 +31,6 @@ pub(crate) struct Bare {
     gap: u64,
     calls: Cell<u64>,
     fail: Cell<Option<u64>>,
-}
-
-impl Ranges {
-    fn insert(&mut self, range: FrameRange) {
-        assert!(!self.meets(range), "{range} twice");
-        let (mut start, mut end) = (range.start().get(), range.end());
-        if let Some((&before, &until)) = self.0.range(..start).next_back()
-            && until == start
-        {
-            self.0.remove(&before);
-            start = before;
-        }
-        if let Some(until) = self.0.remove(&end) {
-            end = until;
-        }
-        self.0.insert(start, end);
-    }
-
-    fn remove(&mut self, range: FrameRange) {
-        let (&start, &end) = self.0.range(..=range.start().get()).next_back().unwrap();
-        assert!(range.end() <= end);
-        self.0.remove(&start);
-        for (start, end) in [(start, range.start().get()), (range.end(), end)] {
-            if start < end {
-                self.0.insert(start, end);
-            }
-        }
-    }
-
-    fn covers(&self, range: FrameRange) -> bool {
-        self.0.range(..=range.start().get()).next_back().is_some_and(|(_, &end)| range.end() <= end)
-    }
-
-    fn meets(&self, range: FrameRange) -> bool {
-        self.0.range(..range.end()).next_back().is_some_and(|(_, &end)| range.start().get() < end)
-    }
 }
 
 impl Bare {
@@ -106,7 +67,7 @@ impl Bare {
             .bytes
             .retain(|&frame, _| preserved.covers(FrameRange::from_bounds(frame, frame + 1).unwrap()));
         self.world.allocated = preserved;
-        self.world.reclaimed = Ranges::default();
+        self.world.reclaimed = RangeSet::default();
     }
 
     /// Changes bytes behind everybody's back.
