@@ -65,7 +65,7 @@ fn format(workspace: &Workspace) -> Result<()> {
 
 fn lints(workspace: &Workspace) -> Result<()> {
     let mut main = workspace.cargo();
-    main.args(["clippy", "--all-targets"]).args(EVERYTHING).args(DENY);
+    main.args(["clippy", "--all-targets", "--keep-going"]).args(EVERYTHING).args(DENY);
     let mut no_std = workspace.cargo();
     no_std
         .args(["clippy", "--manifest-path", NO_STD, "--target-dir"])
@@ -78,7 +78,9 @@ fn lints(workspace: &Workspace) -> Result<()> {
 fn lints_without_std(workspace: &Workspace) -> Result<()> {
     all(workspace.libraries.iter().map(|library| {
         let mut cargo = workspace.cargo();
-        cargo.args(["clippy", "--all-targets", "--no-default-features", "--package", library]).args(DENY);
+        cargo
+            .args(["clippy", "--all-targets", "--keep-going", "--no-default-features", "--package", library])
+            .args(DENY);
         cargo
     }))
 }
