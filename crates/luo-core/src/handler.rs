@@ -221,7 +221,7 @@ pub trait Subsystem: Send {
     /// A refusal keeps the adopter from committing; the predecessor goes on.
     fn restore(&mut self, record: &Record<'_>, scope: &mut RetrieveScope<'_>) -> Result<(), Refusal>;
 
-    /// What carried the state is released after this. Cannot fail.
+    /// What carried the state that [`restore`](Self::restore) took up is released after this. Cannot fail.
     fn finish(&mut self);
 }
 

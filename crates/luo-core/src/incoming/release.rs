@@ -4,7 +4,7 @@
 
 use luo_kho::{Kho, KhoError};
 
-use super::arrived::{FileState, Incoming, SharedState};
+use super::arrived::{FileState, Incoming, SharedState, SubsystemIn, SubsystemState, live};
 use super::desk::Desk;
 use super::finish::{FinishError, Updated};
 use crate::events::{Event, State, Transition};
@@ -116,11 +116,14 @@ impl<K: Kho> Updated<K> {
         Ok(())
     }
 
-    /// The end of the whole update: subsystems, the records, and whatever nobody claimed.
+    /// The end of the whole update: subsystems that were restored, the records, and whatever nobody claimed.
     pub(super) fn sweep(&mut self) -> Result<(), FinishError> {
         if !self.subsystems_finished {
-            for entry in self.luo.subsystems.values_mut().rev() {
-                entry.subsystem.finish();
+            let restored = |item: &&SubsystemIn| matches!(item.state, SubsystemState::Restored);
+            for item in self.incoming.subsystems.iter().filter(restored).rev() {
+                if let Some(entry) = live(&mut self.luo.subsystems, item.name) {
+                    entry.subsystem.finish();
+                }
             }
             self.subsystems_finished = true;
         }
