@@ -1,3 +1,6 @@
+//! What arrays promise: they cross, they take only what they say, a failure leaves no trace, and nobody's lies are
+//! believed. A **lie** is a wrong field under a correct checksum.
+
 use alloc::vec::Vec;
 use core::fmt::Debug;
 
@@ -8,7 +11,9 @@ use super::chain::{CHUNK, CHUNK_ENTRIES, HEAD, HEAD_ENTRIES};
 use super::*;
 use crate::bare::{Bare, World};
 use crate::block::BlockKind;
-use crate::{BadBlock, FRAME_BYTES, FRAME_SIZE, PhysAddr};
+use crate::ownership;
+use crate::sim::{FaultPlan, Fragmentation, Machine, MachineConfig};
+use crate::{BadBlock, FRAME_BYTES, FRAME_SIZE, Kho, PhysAddr};
 
 /// One frame at a time, and none a neighbour of the next.
 fn singles() -> Bare {
@@ -209,6 +214,59 @@ fn freeing_goes_on_past_an_error_and_reports_it() {
         }
         memory.free(left).unwrap();
         assert_eq!(memory.world(), before);
+    }
+}
+
+// ---- on the simulated machine
+
+const FRAGMENTATIONS: [Fragmentation; 4] =
+    [Fragmentation::Contiguous, Fragmentation::Single, Fragmentation::Descending, Fragmentation::Random];
+
+#[test]
+fn an_array_crosses_a_kexec_from_however_broken_memory() {
+    let bytes = pattern(700 * 4096 + 1);
+    for fragmentation in FRAGMENTATIONS {
+        let machine = Machine::new(MachineConfig::default().fragmentation(fragmentation));
+        let (mut kho, owned) = machine.found().unwrap();
+        let array = PreservedArray::from_bytes(&mut kho, &bytes).unwrap();
+        kho.publish(Some(array.name().as_root())).unwrap();
+        let offer = ownership::offer(&mut kho, owned).unwrap();
+        machine.kexec();
+        let mut next = machine.successor().unwrap();
+        let name = name(next.root().unwrap().get());
+        let restored = PreservedArray::<u8>::restore(&mut next, name).unwrap();
+        let _owned = ownership::commit(&mut next, offer).unwrap();
+        restored.verify(&next).unwrap();
+        assert!(restored.to_vec(&next).unwrap() == bytes, "{fragmentation:?}");
+        restored.free(&mut next).unwrap();
+        next.publish(None).unwrap();
+        let census = next.census().unwrap();
+        assert_eq!((census.preserved, census.claimed, census.tracker_nodes), (Vec::new(), Vec::new(), 1));
+        assert_eq!(machine.violations(), []);
+    }
+}
+
+#[test]
+fn a_call_that_fails_on_the_machine_leaves_no_trace() {
+    let bytes = pattern(9 * 4096 + 1);
+    for fragmentation in FRAGMENTATIONS {
+        let machine = Machine::new(MachineConfig::default().fragmentation(fragmentation));
+        let (mut kho, _owned) = machine.found().unwrap();
+        let before = kho.census().unwrap();
+        let mut failures = 0;
+        loop {
+            machine.inject(FaultPlan::none().fail(machine.counters().calls + failures));
+            match PreservedArray::from_bytes(&mut kho, &bytes) {
+                Ok(array) => {
+                    array.free(&mut kho).unwrap();
+                    break;
+                }
+                Err(error) => assert_eq!(kho.census().unwrap(), before, "{error}"),
+            }
+            failures += 1;
+        }
+        assert!(failures > 8, "{fragmentation:?}: {failures}");
+        assert_eq!(kho.census().unwrap(), before);
     }
 }
 

@@ -1,3 +1,6 @@
+//! What the tracker promises: Linux's bytes, the set semantics of a dumb model, no trace of a failure, and no belief
+//! in a tree that is none.
+
 use alloc::boxed::Box;
 use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::vec::Vec;
