@@ -114,6 +114,12 @@ pub enum KhoError {
         /// What the word says.
         found: Word,
     },
+    /// The ownership word holds what no program of this project wrote.
+    #[error("the ownership word says {bits:#018x}, which nobody wrote")]
+    BadWord {
+        /// What stands there.
+        bits: u64,
+    },
     /// The record of preserved memory is damaged.
     #[error("the set of preserved frames is damaged: {0}")]
     Tracker(#[from] crate::tracker::TrackerError),

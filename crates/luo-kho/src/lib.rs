@@ -1,5 +1,12 @@
 #![doc = include_str!("../README.md")]
 #![no_std]
+// Stay as low as possible, and say nothing on the user's terminal.
+#![warn(
+    clippy::alloc_instead_of_core,
+    clippy::std_instead_of_alloc,
+    clippy::std_instead_of_core,
+    clippy::print_stdout
+)]
 
 #[cfg(not(target_pointer_width = "64"))]
 compile_error!("luo-kho needs a 64-bit target: frame numbers and lengths are indexes");
@@ -18,6 +25,8 @@ pub mod checksum;
 mod error;
 mod memory;
 pub mod ownership;
+#[cfg(all(feature = "process", target_os = "linux"))]
+pub mod process;
 mod ranges;
 pub mod sim;
 pub mod tracker;

@@ -97,10 +97,16 @@ impl RangeSet {
 impl FromIterator<FrameRange> for RangeSet {
     fn from_iter<I: IntoIterator<Item = FrameRange>>(ranges: I) -> Self {
         let mut set = Self::default();
-        for range in ranges {
-            set.insert(range);
-        }
+        set.extend(ranges);
         set
+    }
+}
+
+impl Extend<FrameRange> for RangeSet {
+    fn extend<I: IntoIterator<Item = FrameRange>>(&mut self, ranges: I) {
+        for range in ranges {
+            self.insert(range);
+        }
     }
 }
 

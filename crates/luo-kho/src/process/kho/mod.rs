@@ -1,0 +1,244 @@
+//! Memory of descriptors as one program sees it: fresh, as its owner, or on offer, as a possible successor.
+
+mod claims;
+mod memory;
+mod segments;
+#[cfg(test)]
+mod tests;
+
+use alloc::vec::Vec;
+use core::fmt;
+use core::sync::atomic::Ordering;
+
+use rustix::fd::{AsFd, BorrowedFd, OwnedFd};
+
+use self::claims::Claims;
+use self::segments::Segments;
+use super::arena::{Arena, Header};
+use super::door::WordPage;
+use super::error::OpenError;
+use super::memfd;
+use super::segment::SegmentFile;
+use crate::ownership::Holding;
+use crate::tracker::Tracker;
+use crate::{FRAME_BYTES, FrameCount, FrameRange, Generation, KhoError, Offer, Root, Word};
+
+/// 256 GiB of frames: more than guests usually have, so that all of one could be copied. Frames that nobody uses take no
+/// memory, only addresses.
+pub const DEFAULT_CAPACITY: FrameCount = match FrameCount::new(1 << 26) {
+    Some(count) => count,
+    None => unreachable!(),
+};
+
+/// What messages call the file of the word.
+const WORD_PAGE: &str = "word page";
+
+/// The memory of one program, or of one that may become its successor.
+pub struct ProcessKho {
+    arena: Arena,
+    page: WordPage,
+    tracker: Tracker,
+    root: Option<Root>,
+    generation: Generation,
+    segments: Segments,
+    claims: Claims,
+    standing: Standing,
+    /// Rung after the commit, so that whoever waits for it looks at the word.
+    bell: Option<OwnedFd>,
+}
+
+/// What this program is to the memory. The word in the page is what counts; this says which words are its own.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Standing {
+    /// It made the memory and does not own it yet.
+    Fresh,
+    /// It runs under this word, and nobody else may move it.
+    Running(Word),
+    /// It made this offer.
+    Offered(Word),
+    /// It read what was sealed for this offer.
+    Adopting(Word),
+    /// It stopped on purpose.
+    Retired,
+}
+
+/// The descriptors that have to cross, as they arrive.
+#[derive(Debug)]
+pub struct Carried {
+    /// The arena.
+    pub arena: OwnedFd,
+    /// The word page.
+    pub word: OwnedFd,
+    /// The files of the segments, in the order of [`Lent::segments`].
+    pub segments: Vec<OwnedFd>,
+}
+
+/// The descriptors that have to cross, as a carrier borrows them.
+#[derive(Clone, Debug)]
+pub struct Lent<'k> {
+    /// The arena.
+    pub arena: BorrowedFd<'k>,
+    /// The word page.
+    pub word: BorrowedFd<'k>,
+    /// The segments, ascending, each with its file.
+    pub segments: Vec<(FrameRange, BorrowedFd<'k>)>,
+}
+
+impl ProcessKho {
+    /// Fresh memory that may grow to `capacity` frames: at least 3, at most 2^33. It belongs to nobody before
+    /// [`ownership::found`](crate::ownership::found).
+    ///
+    /// # Errors
+    ///
+    /// [`OpenError::Kho`].
+    pub fn create(capacity: FrameCount) -> Result<Self, OpenError> {
+        let mut arena = Arena::create(capacity)?;
+        let page = WordPage::open(memfd::create("luo-word", FRAME_BYTES)?, WORD_PAGE)?;
+        let tracker = Tracker::new(&mut arena)?;
+        let segments = Segments::above(arena.capacity());
+        let (claims, standing) = (Claims::default(), Standing::Fresh);
+        Ok(Self { arena, page, tracker, root: None, generation: 0, segments, claims, standing, bell: None })
+    }
+
+    /// Opens what is on offer. Looks at the word first, and at nothing else unless it makes an offer; maps the arena
+    /// read-only, and checks its header, tracker and segments. Nothing is changed.
+    ///
+    /// # Errors
+    ///
+    /// [`KhoError::NotOffered`] inside [`OpenError::Kho`] if there is nothing to adopt; [`OpenError`] of every other
+    /// sort if what is there cannot be believed. The descriptors are closed.
+    pub fn open(carried: Carried) -> Result<Self, OpenError> {
+        let Carried { arena, word, segments: files } = carried;
+        let page = WordPage::open(word, WORD_PAGE)?;
+        let offered = load(&page)?;
+        let offer = Offer::from_word(offered).ok_or(KhoError::NotOffered { word: offered })?;
+        let (mut arena, header) = Arena::open(arena)?;
+        let Header { capacity, frames, tracker, root, generation, segments: said, table, word: sealed } =
+            header;
+        let later = sealed.turn() < offered.turn() && sealed.owner() == offered.owner();
+        if !later {
+            return Err(OpenError::OtherOffer { sealed, offered: offer.word() });
+        }
+        if said != files.len() as u64 {
+            return Err(OpenError::SegmentsMissing { said, carried: files.len() as u64 });
+        }
+        let span = FrameRange::from_bounds(1, frames.get()).ok_or(OpenError::TooShort {
+            file: "arena",
+            len: FRAME_BYTES,
+            least: 2 * FRAME_BYTES,
+        })?;
+        let tracker = Tracker::open(&arena, tracker, span)?;
+        let (preserved, nodes) = (tracker.runs(&arena)?, tracker.nodes(&arena)?);
+        let table = arena.read_table(table, files.len(), segments::numbers(capacity))?;
+        arena.inherit(&preserved, nodes.into_iter().chain(table.frames.iter().copied()))?;
+        let mut segments = Segments::above(capacity);
+        segments.table = table.frames;
+        let mut files: Vec<_> = files.into_iter().map(Some).collect();
+        for &(range, index) in &table.segments {
+            let file = files.get_mut(index).and_then(Option::take);
+            let inherited = file.is_some_and(|file| segments.inherit(range, SegmentFile::from(file)));
+            if !inherited {
+                return Err(OpenError::BadSegment { range, why: "it does not begin where segments do" });
+            }
+        }
+        let attached = table.segments.iter().map(|(range, _)| *range);
+        let claims = Claims::on(preserved.iter().copied().chain(attached));
+        let standing = Standing::Adopting(offered);
+        Ok(Self { arena, page, tracker, root, generation, segments, claims, standing, bell: None })
+    }
+
+    /// The descriptors that a carrier has to take across.
+    pub fn lend(&self) -> Lent<'_> {
+        let segments = self.segments.iter().map(|(range, file)| (range, file.as_fd())).collect();
+        Lent { arena: self.arena.file(), word: self.page.file(), segments }
+    }
+
+    /// Frames that are free, allocated, and used by this backend itself. Equal before and after: nothing leaked.
+    pub fn census(&self) -> [FrameCount; 3] {
+        self.arena.census().map(|frames| FrameCount::new(frames).unwrap_or(FrameCount::ZERO))
+    }
+
+    /// Makes the header and the table of segments whole, for whoever opens the offer.
+    fn seal(&mut self, running: Word) {
+        let Self { arena, segments, .. } = self;
+        arena.put_table(&segments.table, segments.iter().map(|(range, _)| range));
+        let header = Header {
+            capacity: arena.capacity(),
+            frames: arena.frames(),
+            tracker: self.tracker.root(),
+            root: self.root,
+            generation: self.generation,
+            segments: segments.iter().len() as u64,
+            table: segments.table.first().copied(),
+            word: running,
+        };
+        arena.put_header(&header);
+    }
+
+    /// Only the running owner changes memory.
+    fn change(&mut self) -> Result<(), KhoError> {
+        match self.standing {
+            Standing::Running(_) => self.arena.own(),
+            _ => Err(KhoError::NotOwner { word: load(&self.page)? }),
+        }
+    }
+
+    /// What becomes of this program if the swap succeeds; `None` if it has no right to it.
+    fn outcome(&self, from: Word, to: Word) -> Option<Standing> {
+        match (self.standing, from.holding(), to.holding()) {
+            (Standing::Fresh, Holding::Vacant, Holding::Running) => Some(Standing::Running(to)),
+            (Standing::Running(mine), _, Holding::Offered) if mine == from => Some(Standing::Offered(to)),
+            (Standing::Running(mine), _, Holding::Retired) if mine == from => Some(Standing::Retired),
+            (Standing::Offered(mine), _, Holding::Running) if mine == from => Some(Standing::Running(to)),
+            (Standing::Offered(mine), _, Holding::Offered) if mine == from => Some(Standing::Offered(to)),
+            (Standing::Adopting(read), _, Holding::Running) if read == from => Some(Standing::Running(to)),
+            _ => None,
+        }
+    }
+
+    /// Why a swap to which this program has no right did not happen.
+    fn refuse(&self, from: Word) -> KhoError {
+        let found = match load(&self.page) {
+            Ok(found) => found,
+            Err(error) => return error,
+        };
+        match self.standing {
+            // It has the bytes of another offer before it: for this one it is too late.
+            Standing::Adopting(read) if read != from => KhoError::SwapLost { expected: read, found },
+            _ if found != from => KhoError::SwapLost { expected: from, found },
+            _ => KhoError::NotOwner { word: found },
+        }
+    }
+
+    /// From now on the commit rings this bell: an eventfd.
+    pub(super) fn hang_bell(&mut self, bell: OwnedFd) {
+        self.bell = Some(bell);
+    }
+
+    fn ring(&mut self) {
+        if let Some(bell) = self.bell.take() {
+            // Whoever waits looks at the word all the same, only later.
+            let _unheard = rustix::io::write(bell, &1u64.to_le().to_le_bytes());
+        }
+    }
+}
+
+/// Reads the word.
+fn load(page: &WordPage) -> Result<Word, KhoError> {
+    believe(u64::from_le(page.atomic().load(Ordering::Acquire)))
+}
+
+fn believe(bits: u64) -> Result<Word, KhoError> {
+    Word::from_bits(bits).ok_or(KhoError::BadWord { bits })
+}
+
+impl fmt::Debug for ProcessKho {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ProcessKho")
+            .field("standing", &self.standing)
+            .field("generation", &self.generation)
+            .field("root", &self.root)
+            .field("segments", &self.segments.iter().len())
+            .finish_non_exhaustive()
+    }
+}

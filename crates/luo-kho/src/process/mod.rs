@@ -1,0 +1,23 @@
+//! The real backend, for programs on Linux: frames are memory of file descriptors.
+//!
+//! - The **arena** is a memfd of frames: its first is a header, the others hold the tracker, the records of the layers
+//!   above, and pages that had to be copied. Frame numbers count from its start.
+//! - A **segment** is the memory of another file, attached so that its pages have frame numbers (above the arena's)
+//!   without being moved.
+//! - The **word page** is a memfd of one page with the ownership word. Everybody who takes part maps it.
+//! - [`ProcessKho`] is a program's view of all that: of fresh memory, as its owner, or of memory on offer.
+//!
+//! Handing over means carrying these descriptors. The old side writes nothing once its offer stands; the new side reads
+//! nothing before, and maps the arena read-only until it has committed. So the bytes never have two writers, and
+//! "hostile bytes" means bytes at rest.
+
+mod arena;
+mod door;
+mod error;
+mod kho;
+mod memfd;
+mod segment;
+
+pub use error::OpenError;
+pub use kho::{Carried, DEFAULT_CAPACITY, Lent, ProcessKho};
+pub use segment::{SegmentFile, attach, attached};
