@@ -1,5 +1,6 @@
 //! The tasks of this project, as `cargo xtask TASK`. One file for each task; this one only tells them apart.
 
+mod bench;
 mod ci;
 mod golden;
 mod no_std;
@@ -31,6 +32,8 @@ enum Task {
     Tidy,
     /// The list of released bytes under tests/golden
     Golden(golden::Options),
+    /// Measurements, for people to read
+    Bench(bench::Options),
     /// Link the kernel-agnostic crates without std and run an update
     NoStd,
 }
@@ -41,6 +44,7 @@ fn main() -> ExitCode {
         Task::Test(options) => test::run(&options),
         Task::Tidy => tidy::run(),
         Task::Golden(options) => golden::run(&options),
+        Task::Bench(options) => bench::run(&options),
         Task::NoStd => no_std::run(),
     };
     done.unwrap_or_else(|error| {

@@ -7,8 +7,8 @@ use std::error::Error;
 use std::time::Instant;
 
 use luo_core::{
-    Copying, FileHandler, FreezeScope, Identity, Kind, Luo, PrepareScope, Record, Refusal, Registry, RetrieveScope,
-    SessionName, Token, Travel, Verdict, Version, VersionRange,
+    Copying, FileHandler, FreezeScope, Identity, Kind, Luo, PrepareScope, Record, Refusal, Registry,
+    RetrieveScope, SessionName, Token, Travel, Verdict, Version, VersionRange,
 };
 use luo_kho::ByteLen;
 use luo_kho::carrier::{CarrierError, DescriptorKind};
@@ -71,11 +71,12 @@ impl FileHandler for Numbers {
 }
 
 const PHASES: [&str; 7] = ["preserve", "prepare", "freeze", "hand over", "adopt", "retrieve", "finish"];
-const SIZES: [u64; 5] = [1_000, 3_162, 10_000, 31_623, 100_000];
+const SIZES: [u32; 5] = [1_000, 3_162, 10_000, 31_623, 100_000];
 const REPETITIONS: usize = 3;
 
 /// Seconds of each phase with `files` files, spread over sessions of a thousand.
-fn update(files: u64) -> Result<[f64; PHASES.len()], Box<dyn Error>> {
+fn update(files: u32) -> Result<[f64; PHASES.len()], Box<dyn Error>> {
+    let files = u64::from(files);
     let registry = || {
         let mut registry = Registry::new();
         registry.handler(Numbers).map(|_| ())?;
@@ -134,7 +135,7 @@ fn take_over(
 /// The slope of the line through (ln files, ln seconds), by least squares.
 fn exponent(points: &[(f64, f64)]) -> f64 {
     let logs: Vec<_> = points.iter().map(|(x, y)| (x.ln(), y.ln())).collect();
-    let count = logs.len() as f64;
+    let count: f64 = logs.iter().map(|_| 1.0).sum();
     let (sum_x, sum_y) = logs.iter().fold((0.0, 0.0), |(a, b), (x, y)| (a + x, b + y));
     let (mean_x, mean_y) = (sum_x / count, sum_y / count);
     let above: f64 = logs.iter().map(|(x, y)| (x - mean_x) * (y - mean_y)).sum();
@@ -152,10 +153,10 @@ fn main() -> Result<(), Box<dyn Error>> {
                 *best = best.min(seconds);
             }
         }
-        let per_file = best.map(|seconds| format!("{:>7.0} ns", seconds * 1e9 / files as f64));
+        let per_file = best.map(|seconds| format!("{:>7.0} ns", seconds * 1e9 / f64::from(files)));
         println!("{files:>9} {}", per_file.join(" "));
         for (points, seconds) in points.iter_mut().zip(best) {
-            points.push((files as f64, seconds));
+            points.push((f64::from(files), seconds));
         }
     }
     let fitted = points.map(|points| format!("{:>10.3}", exponent(&points)));

@@ -57,7 +57,13 @@ mod tests {
 
     #[test]
     fn every_item_is_worked_on_once_in_any_execution() {
-        for execution in [Execution::Inline, Execution::Seeded(7), Execution::Threads] {
+        let all = [
+            Execution::Inline,
+            Execution::Seeded(7),
+            #[cfg(feature = "std")]
+            Execution::Threads,
+        ];
+        for execution in all {
             let mut items: Vec<u32> = (0..100).collect();
             execution.run(&mut items, |item| *item += 1000);
             assert_eq!(items, (1000..1100).collect::<Vec<_>>());
