@@ -101,7 +101,6 @@ impl NodeStore for Bank {
     fn give(&mut self, node: Pfn) {
         if self.machine.is_alive(self.party) {
             self.frames.give(node);
-            self.ram.forget(node.as_range());
         }
     }
 

@@ -102,7 +102,9 @@ fn kexec_reboots_and_departs_if_the_new_kernel_committed() {
         Ok(())
     });
     let (machine, mut kho, offer) = ready(&mut carrier);
+    assert!(carrier.is_prepared());
     let departed = carrier.hand_over(&mut kho, offer).unwrap();
+    assert!(!carrier.is_prepared());
     let (_, owned) = arrived.unwrap();
     assert_eq!((departed.word(), machine.boots()), (owned.word(), 1));
     assert_eq!(kho.word(), Err(KhoError::Crashed));
@@ -148,19 +150,28 @@ fn what_cannot_cross_is_said_beforehand() {
     assert_eq!(reason(kexec.conveys(GUEST)), "no kernel preserves it");
 }
 
-#[test]
-fn prepare_and_hand_over_can_be_failed_and_misuse_is_noticed() {
-    let mut carrier = SimExec::new(refuses);
+fn can_be_failed_and_misused<C: Carrier<SimKho>>(mut carrier: C, is_prepared: impl Fn(&C) -> bool) {
     let (machine, mut kho, owned) = founded(small());
-    machine.inject(FaultPlan::none().fail_call(Call::Prepare, 0).fail_call(Call::HandOver, 0));
+    machine.inject(FaultPlan::none().fail_call(Call::Prepare, 0).fail_call(Call::HandOver, 1));
     let injected = |result: Result<(), CarrierError>| {
         matches!(result, Err(CarrierError::Kho(KhoError::Injected { .. })))
     };
     assert!(injected(carrier.prepare(&mut kho)));
-    assert!(!carrier.is_prepared());
+    assert!(!is_prepared(&carrier));
     carrier.prepare(&mut kho).unwrap();
     carrier.prepare(&mut kho).unwrap();
+    assert!(is_prepared(&carrier));
     let offer = ownership::offer(&mut kho, owned).unwrap();
+    assert!(!injected(carrier.hand_over(&mut kho, offer).map(|_| ())));
     assert!(injected(carrier.hand_over(&mut kho, offer).map(|_| ())));
-    assert_eq!(machine.violations(), [Violation::Carrier { call: Call::Prepare }]);
+    carrier.cancel(&mut kho);
+    assert!(carrier.hand_over(&mut kho, offer).is_err());
+    let misused = [Call::Prepare, Call::HandOver].map(|call| Violation::Carrier { call });
+    assert_eq!(machine.violations(), misused);
+}
+
+#[test]
+fn prepare_and_hand_over_can_be_failed_and_misuse_is_noticed() {
+    can_be_failed_and_misused(SimExec::new(refuses), SimExec::is_prepared);
+    can_be_failed_and_misused(SimKexec::new(refuses).failing(5), SimKexec::is_prepared);
 }

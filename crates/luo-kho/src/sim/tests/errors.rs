@@ -3,7 +3,7 @@
 use super::super::*;
 use super::*;
 use crate::PFN_END;
-use crate::tracker::TrackerError;
+use crate::tracker::{NodeStore, TrackerError};
 use crate::{ByteLen, PhysAddr};
 
 #[test]
@@ -21,6 +21,18 @@ fn out_of_range_in_every_call_that_names_frames() {
     let past = KhoError::OutOfRange { range: frames(PFN_END - 1, PFN_END), span: machine.span() };
     assert_eq!(kho.write(PhysAddr::new(u64::MAX - 7), &[0; 16]), Err(past));
     assert_eq!(kho.peek(pfn(256)), None);
+}
+
+#[test]
+fn out_of_range_when_a_tracker_names_a_node_that_is_not_there() {
+    let machine = Machine::new(small());
+    let mut bank = bank::Bank::new(machine.clone(), machine.guardian().party(), ram::Ram::blank(0));
+    let range = frames(256, 257);
+    let error = KhoError::OutOfRange { range, span: machine.span() };
+    assert_eq!(bank.node(range.start()), Err(error.clone()));
+    assert_eq!(bank.store(range.addr(), 1), Err(error));
+    bank.store(pfn(255).addr(), 0x0102).unwrap();
+    assert_eq!(bank.node(pfn(255)).unwrap()[..3], [2, 1, 0]);
 }
 
 #[test]
@@ -279,8 +291,12 @@ fn injected_by_number_and_by_name() {
     kho.write(range.addr(), &[1; 8]).unwrap();
     assert_eq!(machine.counters().failed, 2);
 
-    machine.inject(FaultPlan::none().fail_from(0));
-    assert!(matches!(kho.word(), Err(KhoError::Injected { call: "word", .. })));
+    let now = machine.counters().calls;
+    machine.inject(FaultPlan::none().fail_from(now + 1));
+    kho.word().unwrap();
+    for nth in now + 1..now + 3 {
+        assert_eq!(kho.word(), Err(KhoError::Injected { call: "word", nth }));
+    }
     kho.free(range).unwrap();
     machine.inject(FaultPlan::none().fail_call_from(Call::Alloc, 2));
     kho.alloc(count(1)).unwrap();
@@ -312,6 +328,20 @@ fn crashed_for_good_and_without_effect() {
     assert_eq!(kept.error, OwnershipError::Kho(KhoError::Crashed));
     assert_eq!(kho.census().unwrap(), before);
     assert_eq!(machine.violations(), []);
+}
+
+#[test]
+fn scratch_regions_may_touch_and_small_machines_have_none() {
+    let touching = [frames(64, 70), frames(70, 80)];
+    assert_eq!(founded(small().scratch(touching)).1.scratch(), touching);
+    assert_eq!(founded(MachineConfig::default().frames(count(64))).1.scratch(), [frames(16, 20)]);
+    assert_eq!(founded(MachineConfig::default().frames(count(63))).1.scratch(), []);
+}
+
+#[test]
+#[should_panic(expected = "is not above")]
+fn scratch_regions_do_not_overlap() {
+    Machine::new(small().scratch([frames(64, 70), frames(69, 80)]));
 }
 
 #[test]

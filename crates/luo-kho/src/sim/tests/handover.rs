@@ -34,6 +34,8 @@ fn a_generation_is_a_committed_handover_and_a_boot_is_not() {
     }
     assert_eq!((kho.generation(), machine.boots()), (6, 3));
     assert_eq!(machine.violations(), []);
+    machine.kexec();
+    assert_eq!(machine.generation(), 0, "memory that was not offered begins anew");
 }
 
 #[test]
@@ -252,6 +254,29 @@ fn entering_the_guest_with_a_right_that_has_gone_is_noticed() {
     machine.power_cycle();
     assert!(!machine.enter_guest(&owned));
     assert_eq!(machine.violations(), [Violation::Guest { shown: owned.word(), word: Word::VACANT }]);
+}
+
+#[test]
+fn an_enemy_can_change_what_is_on_offer() {
+    let (machine, kho, _, kept) = offered();
+    let at = kept[1].start().addr();
+    let near_the_end = crate::PhysAddr::new(at.get() + crate::FRAME_BYTES - 2);
+    let opened_before = machine.successor().unwrap();
+    assert!(machine.tamper(near_the_end, &[0xEE; 4]));
+    assert!(machine.tamper_names(Root::new(77), None));
+    let next = machine.successor().unwrap();
+    assert_eq!(next.root(), Root::new(77));
+    assert_eq!(kept[1].end(), kept[2].start().get());
+    assert_eq!(next.peek(kept[1].start()).unwrap()[FRAME_SIZE - 3..], [2, 0xEE, 0xEE]);
+    assert_eq!(next.peek(kept[2].start()).unwrap()[..2], [0xEE, 0xEE]);
+    assert_eq!(bytes_of(&opened_before, kept[1]), page(2));
+    assert_eq!(bytes_of(&kho, kept[1]), page(2));
+    assert_eq!(opened_before.root(), kho.root());
+
+    assert!(machine.tamper_names(None, None));
+    assert_eq!(machine.successor().unwrap().root(), Root::new(77));
+    machine.power_cycle();
+    assert!(!machine.tamper(at, &[1]) && !machine.tamper_names(None, None));
 }
 
 #[test]

@@ -180,26 +180,33 @@ fn a_crash_at_every_call() {
         machine.inject(FaultPlan::none().crash(Crash::AtCall(nth)));
         let told = tell(&machine);
         assert_eq!(told, Err(OwnershipError::Kho(KhoError::Crashed)), "call {nth}");
+        assert_eq!(machine.counters().crashed, 1, "call {nth}");
         settle(&machine, &alloc::format!("call {nth}"));
     }
 }
 
+/// A write of four words, two of them in the second frame, of which `made` take effect.
+fn torn(crash: impl FnOnce(u64) -> Crash, made: usize, dies: bool) {
+    let (machine, mut kho, _owned) = founded(small());
+    let range = kho.alloc(count(2)).unwrap();
+    machine.inject(FaultPlan::none().crash(crash(machine.counters().stores)));
+    let at = crate::PhysAddr::new(range.addr().get() + crate::FRAME_BYTES - 16);
+    assert_eq!(kho.write(at, &[0xFF; 32]).is_err(), dies);
+    let mut expected = [0; 32];
+    expected[..8 * made].fill(0xFF);
+    let (first, second) = (kho.peek(range.start()).unwrap(), kho.peek(pfn(range.end() - 1)).unwrap());
+    assert_eq!((&first[FRAME_SIZE - 16..], &second[..16]), expected.split_at(16));
+    assert_eq!(machine.is_alive(kho.party()), !dies);
+}
+
 #[test]
 fn a_torn_write_is_a_prefix_of_words() {
-    for made in 0..=4 {
-        let (machine, mut kho, _owned) = founded(small());
-        let range = kho.alloc(count(2)).unwrap();
-        let now = machine.counters().stores;
-        // The write begins two words before the end of a frame.
-        let at = crate::PhysAddr::new(range.addr().get() + crate::FRAME_BYTES - 16);
-        machine.inject(FaultPlan::none().crash(Crash::BeforeStore(now + made)));
-        let result = kho.write(at, &[0xFF; 32]);
-        assert_eq!(result.is_err(), made < 4);
-        let mut expected = [0; 32];
-        expected[..8 * usize::try_from(made).unwrap()].fill(0xFF);
-        let (first, second) = (kho.peek(range.start()).unwrap(), kho.peek(pfn(range.end() - 1)).unwrap());
-        assert_eq!((&first[FRAME_SIZE - 16..], &second[..16]), expected.split_at(16));
+    for (nth, made) in (0..4).zip(0..) {
+        torn(|now| Crash::BeforeStore(now + nth), made, true);
+        torn(|now| Crash::AfterStore(now + nth), made + 1, true);
     }
+    torn(|now| Crash::BeforeStore(now + 4), 4, false);
+    torn(|now| Crash::AfterStore(now + 4), 4, false);
 }
 
 #[test]
@@ -212,6 +219,7 @@ fn two_faults_of_one_plan_both_happen() {
     let mut far = machine.successor().unwrap();
     assert_eq!(commit(&mut far), Err(OwnershipError::Kho(KhoError::Crashed)));
     assert_eq!(machine.counters().crashed, 2);
+    assert!(!machine.is_alive(near.party()) && !machine.is_alive(far.party()));
     settle(&machine, "both sides dead");
 }
 
