@@ -74,6 +74,20 @@ impl Role {
 }
 
 impl Manifest {
+    /// The manifest as bytes: for messages between programs, and for an ELF note. Version 1 of their layout.
+    pub fn to_bytes(&self) -> Vec<u8> {
+        crate::wire::write_manifest(self)
+    }
+
+    /// The manifest from bytes that arrived.
+    ///
+    /// # Errors
+    ///
+    /// [`WireError`](crate::WireError) if they are not believed.
+    pub fn from_bytes(bytes: &[u8]) -> Result<Self, crate::WireError> {
+        crate::wire::read_manifest(bytes)
+    }
+
     /// What it says of one participant.
     pub fn support(&self, role: Role, kind: Kind) -> Option<&Support> {
         self.supports.iter().find(|support| support.role == role && support.kind == kind)

@@ -161,7 +161,8 @@ impl Objects<'_> {
             let written = own.iter().map(|object| object.version).collect();
             return Err(OrphanReason::UnknownVersion { kind, written, reads });
         };
-        if image.payload(object).is_none() {
+        let descending = own.is_sorted_by(|newer, older| newer.version > older.version);
+        if !descending || image.payload(object).is_none() {
             return Err(OrphanReason::Damaged { kind });
         }
         Ok(object.clone())

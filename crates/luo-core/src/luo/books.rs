@@ -204,7 +204,10 @@ impl<K: Kho> Luo<K> {
         if self.state() == State::Normal {
             return Ok(());
         }
-        let hint = "finish the update that brought this program here first";
+        let hint = match self.state() {
+            State::Departed => "the memory belongs to a successor: exit",
+            _ => "finish the update that brought this program here first",
+        };
         Err(Cause::WrongState { state: self.state(), hint }.by(Participant::Records, phase))
     }
 

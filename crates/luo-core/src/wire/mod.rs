@@ -20,11 +20,13 @@
 //! payload isolates one participant. This layout is a contract: a change is a new version in a new file.
 
 mod check;
+mod manifest;
 mod read;
 mod v1;
 mod write;
 
 pub use check::WireError;
+pub(crate) use manifest::{read_manifest, write_manifest};
 pub(crate) use read::{Image, Object};
 pub(crate) use v1::RootV1;
 pub(crate) use write::{Books, Measure, write};

@@ -95,7 +95,7 @@ pub(crate) fn write(books: Books<'_>, generation: Generation, turn: Turn, out: &
     out.clear();
     let head = HeadV1 { generation: generation.into(), turn: turn.get().into() };
     block(out, Section::Head, core::iter::once(head));
-    block(out, Section::Names, books.names().map(|(role, kind)| name(role, kind)));
+    block(out, Section::Names, books.names().map(|(role, kind)| name(role.code(), kind)));
     let subsystems = books
         .subsystems
         .values()
@@ -156,10 +156,11 @@ fn write_payloads(books: Books<'_>, out: &mut Vec<u8>) {
     close_block(out, at, Section::Payloads, items);
 }
 
-fn name(role: Role, kind: Kind) -> NameV1 {
+/// A name; its role as a code, 0 where it has none.
+pub(super) fn name(role: u8, kind: Kind) -> NameV1 {
     let mut text = [0; 47];
     copy_text(&mut text, kind.as_str());
-    NameV1 { role: role.code(), text }
+    NameV1 { role, text }
 }
 
 fn copy_text(into: &mut [u8], text: &str) {
