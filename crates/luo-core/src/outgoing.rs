@@ -6,6 +6,7 @@ use alloc::vec::Vec;
 use core::any::Any;
 
 use luo_kho::Memory;
+use luo_kho::carrier::{Conveyance, DescriptorKind};
 
 use crate::erased::{AnyFile, AnyHeld};
 use crate::ledger::Ledger;
@@ -51,7 +52,12 @@ pub(crate) struct Saved {
     pub(crate) stage: Stage,
     pub(crate) slots: Slots,
     pub(crate) ledger: Ledger,
+    /// The files it depends on: those that prepare looked up, then those that freeze did.
     pub(crate) depends_on: Vec<Token>,
+    /// How many of them prepare looked up.
+    pub(crate) depended_on_by_prepare: usize,
+    /// What the carrier answered prepare.
+    pub(crate) conveyances: Vec<(DescriptorKind, Conveyance)>,
 }
 
 /// Where a file is known, on either side.
@@ -253,8 +259,25 @@ impl Outgoing {
         })
     }
 
-    /// Takes a file out of the books. Prepared files are cancelled first. `false` if it is not there.
+    /// Takes a file out of the books. It is cancelled first if it was prepared, and so are the prepared files that have
+    /// written its token down. `false` if it is not there.
     pub(crate) fn unpreserve(
+        &mut self,
+        handlers: &Handlers,
+        identities: &mut Identities,
+        memory: &mut dyn Memory,
+        place: Place,
+    ) -> bool {
+        let books = self.sessions.get_mut(&place.session).into_iter();
+        for file in books.flat_map(|books| books.files.values_mut().rev()) {
+            if file.saved.depends_on.contains(&place.token) {
+                file.cancel(handlers, memory);
+            }
+        }
+        self.remove(handlers, identities, memory, place)
+    }
+
+    fn remove(
         &mut self,
         handlers: &Handlers,
         identities: &mut Identities,
@@ -285,7 +308,7 @@ impl Outgoing {
             let Some(books) = self.sessions.get(&session) else { return false };
             let Some((token, _)) = books.files.last() else { break };
             let place = Place { session, token: *token };
-            self.unpreserve(handlers, identities, memory, place);
+            self.remove(handlers, identities, memory, place);
         }
         self.sessions.shift_remove(&session);
         true
@@ -304,11 +327,19 @@ impl FileOut {
 }
 
 impl Saved {
+    /// Forgets what freeze put down and looked up.
+    pub(crate) fn thaw(&mut self) {
+        self.slots.thaw();
+        self.depends_on.truncate(self.depended_on_by_prepare);
+    }
+
     /// Gives back what the participant took, and forgets what it put down.
     pub(crate) fn reset(&mut self, memory: &mut dyn Memory) {
         self.ledger.settle(memory);
         self.slots.clear();
         self.depends_on.clear();
+        self.depended_on_by_prepare = 0;
+        self.conveyances.clear();
         self.stage = Stage::Idle;
     }
 }

@@ -121,11 +121,12 @@ pub(crate) fn prepare(
     let versions = around.policy.choose(who.role, who.kind, who.writes)?;
     saved.slots.begin(&versions);
     let Surroundings { memory, handlers, identities, shared, policy: _ } = around;
-    let Saved { slots, ledger, depends_on, .. } = &mut *saved;
+    let Saved { slots, ledger, depends_on, conveyances, .. } = &mut *saved;
     let mut scope = PrepareScope {
         view: View::prepare(&mut *memory, ledger),
         slots,
         conveys,
+        conveyances,
         neighbours: Neighbours { handlers, identities, session: who.session, depends_on },
         shared,
         leans_on: who.leans_on,
@@ -141,7 +142,10 @@ pub(crate) fn prepare(
         },
     };
     match outcome {
-        Ok(()) => saved.stage = Stage::Prepared,
+        Ok(()) => {
+            saved.stage = Stage::Prepared;
+            saved.depended_on_by_prepare = saved.depends_on.len();
+        }
         Err(_) => saved.reset(memory),
     }
     outcome
@@ -181,7 +185,7 @@ pub(crate) fn freeze(
     };
     match outcome {
         Ok(()) => saved.stage = Stage::Frozen,
-        Err(_) => saved.slots.thaw(),
+        Err(_) => saved.thaw(),
     }
     outcome
 }
@@ -189,6 +193,6 @@ pub(crate) fn freeze(
 pub(crate) fn unfreeze(part: &mut dyn Part, saved: &mut Saved) {
     assert!(saved.stage == Stage::Frozen, "what is not frozen is not unfrozen");
     part.unfreeze();
-    saved.slots.thaw();
+    saved.thaw();
     saved.stage = Stage::Prepared;
 }

@@ -171,6 +171,16 @@ pub enum Cause {
         /// The circle, each depending on the next.
         tokens: Vec<Token>,
     },
+    /// More files depend on each other in a row than the far side follows.
+    #[error("token {token} lies at the head of {depth} dependencies in a row, at most {max} are followed")]
+    DependencyTooDeep {
+        /// The file from which they are counted.
+        token: Token,
+        /// How many there are, at least.
+        depth: u32,
+        /// How many are followed.
+        max: u32,
+    },
     /// More than the records can hold.
     #[error("{what} number {found}, at most {max} fit")]
     TooMany {

@@ -6,6 +6,7 @@
 //!
 //! Each lends a [`Memory`], so that preserved arrays and boxes work on it; it does no more than the step allows.
 
+use alloc::vec::Vec;
 use core::any::Any;
 
 use luo_kho::carrier::{Conveyance, DescriptorKind};
@@ -23,6 +24,7 @@ pub struct PrepareScope<'a> {
     pub(crate) view: View<'a>,
     pub(crate) slots: &'a mut Slots,
     pub(crate) conveys: &'a dyn Fn(DescriptorKind) -> Conveyance,
+    pub(crate) conveyances: &'a mut Vec<(DescriptorKind, Conveyance)>,
     pub(crate) neighbours: Neighbours<'a>,
     pub(crate) shared: &'a mut SharedTable,
     pub(crate) leans_on: &'a [Kind],
@@ -85,9 +87,14 @@ impl PrepareScope<'_> {
         self.slots.put_prepared(version, payload)
     }
 
-    /// Whether the carrier of this update takes descriptors of this kind across.
-    pub fn conveys(&self, kind: DescriptorKind) -> Conveyance {
-        (self.conveys)(kind)
+    /// Whether the carrier of this update takes descriptors of this kind across. The answer is remembered: what was
+    /// prepared ahead of time is prepared again for a carrier that answers otherwise.
+    pub fn conveys(&mut self, kind: DescriptorKind) -> Conveyance {
+        let answer = (self.conveys)(kind);
+        if !self.conveyances.iter().any(|(asked, _)| *asked == kind) {
+            self.conveyances.push((kind, answer.clone()));
+        }
+        answer
     }
 
     /// The token under which `file` is preserved in this participant's session. The dependency is recorded:

@@ -30,13 +30,9 @@ pub(crate) struct Desk<'a> {
 }
 
 impl Desk<'_> {
-    fn deeper(&mut self) -> Desk<'_> {
-        Desk {
-            incoming: &mut *self.incoming,
-            handlers: self.handlers,
-            identities: &mut *self.identities,
-            depth: self.depth + 1,
-        }
+    fn lend(&mut self, depth: u32) -> Desk<'_> {
+        let Self { incoming, handlers, identities, depth: _ } = self;
+        Desk { incoming, handlers, identities, depth }
     }
 
     /// A file for a participant that depends on it.
@@ -46,7 +42,7 @@ impl Desk<'_> {
         session: SessionName,
         token: Token,
     ) -> Result<F, RetrieveError> {
-        self.deeper().make::<F>(memory, session, token)?;
+        self.lend(self.depth + 1).make::<F>(memory, session, token)?;
         let file = self.retrieved(session, token).and_then(|file| (**file).downcast_ref::<F>());
         file.cloned().ok_or(RetrieveError::WrongType { session, token })
     }
@@ -142,7 +138,7 @@ impl Desk<'_> {
         let mut claims = Claims::default();
         let mut scope = RetrieveScope {
             view: View::retrieve(&mut *memory, &mut claims),
-            desk: self.deeper(),
+            desk: self.lend(self.depth),
             session: Some(session),
             leans_on: &known.leans_on,
         };
@@ -206,7 +202,7 @@ impl Desk<'_> {
         let mut claims = Claims::default();
         let mut scope = RetrieveScope {
             view: View::retrieve(&mut *memory, &mut claims),
-            desk: self.deeper(),
+            desk: self.lend(self.depth + 1),
             session: None,
             leans_on: &[],
         };

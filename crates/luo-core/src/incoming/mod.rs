@@ -18,6 +18,6 @@ mod retrieve;
 
 pub use adopt::{AdoptError, Adopted, RetrievedOne};
 pub use arrived::{Fate, OrphanReason};
-pub(crate) use desk::Desk;
+pub(crate) use desk::{DEPTH_MAX, Desk};
 pub use finish::{FinishError, Irrevocable, Unclaimed, Updated};
 pub use retrieve::RetrieveError;

@@ -80,6 +80,27 @@ impl<K: Kho> Luo<K> {
         }
     }
 
+    /// Cancels files that were prepared ahead of time for another carrier, or in versions that are no longer chosen.
+    pub(crate) fn cancel_stale(&mut self, conveys: &dyn Fn(DescriptorKind) -> Conveyance) {
+        let stale = |step: &Step| self.stage(*step) != Stage::Idle && !self.is_current(*step, conveys);
+        let stale: Vec<_> = self.steps().into_iter().filter(stale).collect();
+        for step in stale.into_iter().rev() {
+            self.cancel_one(step);
+        }
+    }
+
+    /// Whether a prepared participant would be prepared in the same way now.
+    fn is_current(&self, step: Step, conveys: &dyn Fn(DescriptorKind) -> Conveyance) -> bool {
+        // Only files are prepared ahead of time.
+        let Step::File { session, file } = step else { return true };
+        let (_, books) = self.out.sessions.get_index(session).expect(GOOD);
+        let (_, entry) = books.files.get_index(file).expect(GOOD);
+        let known = self.handlers.at(entry.handler);
+        let chosen = self.policy.choose(Role::Handler, known.kind, &known.writes);
+        chosen.is_ok_and(|versions| versions == entry.saved.slots.versions())
+            && entry.saved.conveyances.iter().all(|(kind, answer)| conveys(*kind) == *answer)
+    }
+
     /// Runs the surveys of every file that is not prepared, and answers with the first refusal in registration
     /// order.
     pub(crate) fn survey_all(&mut self) -> Result<(), Box<PhaseError>> {

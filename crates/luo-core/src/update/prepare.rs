@@ -33,16 +33,19 @@ pub(crate) struct Work<'l, K: Kho> {
 impl<K: Kho> Luo<K> {
     /// Prepares everything for this carrier: surveys, subsystems, files, shared objects, records, and then the carrier
     /// itself, which sees every segment and every frame that it will take across. Participants that are prepared
-    /// already are skipped.
+    /// already are skipped, unless that was for another carrier or in other versions: those are cancelled and prepared
+    /// again.
     ///
     /// # Errors
     ///
-    /// One [`PhaseError`] that names who failed and why. Everything is as before the call.
+    /// One [`PhaseError`] that names who failed and why. Everything is as before the call, except that files which were
+    /// prepared for somebody else are no longer prepared.
     pub fn prepare<'l>(
         &'l mut self,
         carrier: &'l mut dyn Carrier<K>,
     ) -> Result<Prepared<'l, K>, Box<PhaseError>> {
         self.not_updated(Phase::Prepare)?;
+        self.cancel_stale(&|kind| carrier.conveys(kind));
         self.survey_all()?;
         let mut prepared = Vec::new();
         let records = match self.prepare_all(carrier, &mut prepared) {
