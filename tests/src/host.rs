@@ -180,7 +180,8 @@ pub fn nobody() -> SimExec<impl FnMut(&Machine) -> Result<(), CarrierError>> {
 
 /// Panics unless a program has taken nothing: no frame, no promise, no root.
 pub fn assert_no_frames(census: &Census) {
-    let Census { allocated, preserved, claimed: _, tracker_nodes, root } = census;
+    let Census { allocated, preserved, claimed: _, segments, tracker_nodes, root } = census;
+    assert_eq!(segments.as_slice(), [], "a file is still attached");
     assert_eq!((allocated.as_slice(), preserved.as_slice(), *root), (&[][..], &[][..], None));
     assert!(*tracker_nodes <= 1, "the tracker keeps {tracker_nodes} nodes for nothing");
 }

@@ -13,7 +13,7 @@ use super::machine::Machine;
 use super::oracle::Violation;
 use super::view::SimKho;
 use crate::carrier::{Carrier, CarrierError, Conveyance, DescriptorKind};
-use crate::{Departed, KhoError, Offer};
+use crate::{Departed, Kho, KhoError, Offer};
 
 /// Replaces the program in place; also stands for a successor that was started beforehand.
 ///
@@ -25,7 +25,7 @@ pub struct SimExec<F> {
     gate: Gate,
 }
 
-/// Replaces the kernel.
+/// Replaces the kernel. No file survives that: it does not prepare while some are attached.
 ///
 /// `hand_over` reboots the machine and then runs the far side on it. The party that made the offer dies in the reboot.
 /// That `hand_over` returns all the same is for the test's sake: `Departed` if the far side committed, and otherwise
@@ -151,6 +151,10 @@ impl<F: FnMut(&Machine) -> Result<(), CarrierError>> Carrier<SimKho> for SimKexe
 
     fn prepare(&mut self, kho: &mut SimKho) -> Result<(), CarrierError> {
         self.gate.pass(kho, Call::Prepare, false)?;
+        if let Some(segment) = kho.segments().first() {
+            let reason = alloc::format!("the file at {segment} does not survive its kernel");
+            return Err(CarrierError::Refused { reason });
+        }
         self.gate.prepared = true;
         Ok(())
     }

@@ -36,6 +36,12 @@ pub enum Call {
     Reclaim,
     /// `Memory::forgo`; undoes.
     Forgo,
+    /// `Memory::attach`.
+    Attach,
+    /// `Memory::detach`; undoes.
+    Detach,
+    /// `Memory::attached`.
+    Attached,
     /// `Kho::publish` of a root.
     Publish,
     /// `Kho::publish` of no root; undoes.
@@ -72,6 +78,9 @@ impl Call {
             Self::Write => "write",
             Self::Reclaim => "reclaim",
             Self::Forgo => "forgo",
+            Self::Attach => "attach",
+            Self::Detach => "detach",
+            Self::Attached => "attached",
             Self::Publish => "publish",
             Self::Unpublish => "unpublish",
             Self::Preserved => "preserved",
@@ -86,7 +95,10 @@ impl Call {
 
     /// Whether it undoes what another call did, and so never fails by plan.
     pub const fn undoes(self) -> bool {
-        matches!(self, Self::Free | Self::Unpreserve | Self::Forgo | Self::Unpublish | Self::Revoke)
+        matches!(
+            self,
+            Self::Free | Self::Unpreserve | Self::Forgo | Self::Detach | Self::Unpublish | Self::Revoke
+        )
     }
 }
 

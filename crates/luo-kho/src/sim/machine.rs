@@ -8,6 +8,7 @@ use core::ops::DerefMut;
 use super::bank::Bank;
 use super::config::{Layout, MachineConfig, NumaNode};
 use super::faults::{Call, Counters, FaultPlan};
+use super::files::Segments;
 use super::lock::Mutex;
 use super::oracle::Violation;
 use super::ram::{Ram, pieces};
@@ -46,6 +47,7 @@ impl Machine {
 
     /// A machine of its own that is at this moment like this one: the same offer stands, with the same numbers of
     /// calls and stores. Views belong to the machine that gave them. How a sweep starts many times from one offer.
+    /// Files are not forked: segments of both refer to the same ones.
     #[must_use]
     pub fn fork(&self) -> Self {
         let state = self.lock().clone();
@@ -92,12 +94,12 @@ impl Machine {
             let image = state.image.clone().ok_or(KhoError::NotOffered { word: state.word })?;
             (party, image)
         };
-        let Image { ram, tracker, root, generation, boot: _ } = image;
+        let Image { ram, segments, tracker, root, generation, boot: _ } = image;
         let mut bank = Bank::new(self.clone(), party, ram);
         let tracker = Tracker::open(&bank, tracker, self.layout().span)?;
         let (runs, nodes) = (tracker.runs(&bank)?, tracker.nodes(&bank)?);
         bank.frames.inherit(self.layout(), &runs, &nodes)?;
-        Ok(SimKho::adopter(bank, tracker, &runs, root, generation))
+        Ok(SimKho::adopter(bank, tracker, &runs, segments, (root, generation)))
     }
 
     /// A party that can move the word but has no memory: it renews an offer with
@@ -112,13 +114,17 @@ impl Machine {
 
     /// Boots the next kernel. All parties die. If an offer stands that this kernel's programs made, it stands after
     /// the reboot, and every frame that is neither preserved nor part of the tracker is poisoned; otherwise all are,
-    /// and the machine is as new.
+    /// and the machine is as new. No file survives.
     pub fn kexec(&self) {
         let mut state = self.lock();
         let boot = state.boot;
         let offered = state.word.holding() == Holding::Offered;
         let image = state.image.take().filter(|image| offered && image.boot == boot);
-        let image = image.map(|image| Image { ram: self.survives(&image, boot + 1), ..image });
+        let image = image.map(|image| Image {
+            ram: self.survives(&image, boot + 1),
+            segments: Segments::default(),
+            ..image
+        });
         state.reboot(image);
     }
 

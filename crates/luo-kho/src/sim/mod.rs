@@ -9,6 +9,8 @@
 //! - The old side writes nothing once its offer stands, and a successor reads nothing before. So the two never share
 //!   bytes that change: the offer seals an image, every successor starts from that image, the winner's view is the
 //!   machine's memory from then on.
+//! - Files are no part of that memory. They can be attached ([`SimFile`]), cross to a successor as they are, and are
+//!   gone with the kernel that they lived in.
 //! - Everything random comes from the seed of [`MachineConfig`]. The same calls give the same machine.
 //!
 //! Nothing here reads a clock or starts a thread. A machine may be used from several threads, but calls are numbered
@@ -18,6 +20,7 @@ mod bank;
 mod carriers;
 mod config;
 mod faults;
+mod files;
 mod frames;
 mod lock;
 mod machine;
@@ -31,6 +34,7 @@ mod view;
 pub use carriers::{SimExec, SimKexec};
 pub use config::{Fragmentation, MachineConfig, NumaNode};
 pub use faults::{Call, Counters, Crash, FaultPlan};
+pub use files::SimFile;
 pub use machine::Machine;
 pub use oracle::{Census, Violation};
 pub use ram::poison;

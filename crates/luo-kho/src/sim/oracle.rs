@@ -19,6 +19,8 @@ pub struct Census {
     pub preserved: Vec<FrameRange>,
     /// Inherited frames that were claimed.
     pub claimed: Vec<FrameRange>,
+    /// Files that are attached.
+    pub segments: Vec<FrameRange>,
     /// Frames that hold the tracker.
     pub tracker_nodes: u64,
     /// The root.

@@ -7,6 +7,7 @@
 use alloc::vec::Vec;
 
 use super::faults::{Call, Fate, Faults, SwapFate};
+use super::files::Segments;
 use super::oracle::Violation;
 use super::ram::Ram;
 use crate::ownership::Holding;
@@ -41,6 +42,7 @@ pub(super) enum Role {
 #[derive(Clone, Debug)]
 pub(super) struct Image {
     pub(super) ram: Ram,
+    pub(super) segments: Segments,
     pub(super) tracker: PhysAddr,
     pub(super) root: Option<Root>,
     pub(super) generation: Generation,

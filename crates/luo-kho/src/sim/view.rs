@@ -7,6 +7,7 @@ use core::fmt;
 use super::bank::Bank;
 use super::config::NumaNode;
 use super::faults::Call;
+use super::files::{Segments, SimFile};
 use super::machine::Machine;
 use super::oracle::Census;
 use super::ram::Frame;
@@ -24,6 +25,7 @@ pub struct SimKho {
     bank: Bank,
     /// `None` for a guardian, which has no memory.
     tracker: Option<Tracker>,
+    segments: Segments,
     root: Option<Root>,
     generation: Generation,
     claims: Claims,
@@ -38,25 +40,37 @@ struct Claims {
     spent: RangeSet,
 }
 
+impl Claims {
+    /// The numbers name nothing any more, and may name something else later.
+    fn forget(&mut self, range: FrameRange) {
+        let mut gone = RangeSet::default();
+        for set in [&mut self.unclaimed, &mut self.claimed, &mut self.spent] {
+            set.move_into(&mut gone, range);
+        }
+    }
+}
+
 impl SimKho {
     pub(super) fn founder(bank: Bank, tracker: Tracker) -> Self {
-        Self { bank, tracker: Some(tracker), root: None, generation: 0, claims: Claims::default() }
+        let (segments, claims) = (Segments::default(), Claims::default());
+        Self { bank, tracker: Some(tracker), segments, root: None, generation: 0, claims }
     }
 
     pub(super) fn adopter(
         bank: Bank,
         tracker: Tracker,
         inherited: &[FrameRange],
-        root: Option<Root>,
-        generation: Generation,
+        segments: Segments,
+        (root, generation): (Option<Root>, Generation),
     ) -> Self {
-        let unclaimed = inherited.iter().copied().collect();
+        let unclaimed = inherited.iter().copied().chain(segments.ranges()).collect();
         let claims = Claims { unclaimed, ..Claims::default() };
-        Self { bank, tracker: Some(tracker), root, generation, claims }
+        Self { bank, tracker: Some(tracker), segments, root, generation, claims }
     }
 
     pub(super) fn guardian(bank: Bank) -> Self {
-        Self { bank, tracker: None, root: None, generation: 0, claims: Claims::default() }
+        let (segments, claims) = (Segments::default(), Claims::default());
+        Self { bank, tracker: None, segments, root: None, generation: 0, claims }
     }
 
     /// The machine that this is a view of.
@@ -118,7 +132,16 @@ impl SimKho {
         }
         let allocated = frames.allocated().iter().collect();
         let claimed = self.claims.claimed.iter().collect();
-        Ok(Census { allocated, preserved, claimed, tracker_nodes, root: self.root })
+        let segments = self.segments.ranges();
+        Ok(Census { allocated, preserved, claimed, segments, tracker_nodes, root: self.root })
+    }
+
+    /// Frames of the machine, or of a segment.
+    fn check_named(&self, range: FrameRange) -> Result<(), KhoError> {
+        if self.segments.ranges().iter().any(|segment| segment.covers(range)) {
+            return Ok(());
+        }
+        self.bank.check_span(range)
     }
 
     /// All that a swap has to seal, should it be an offer.
@@ -126,7 +149,8 @@ impl SimKho {
         // A party without memory is never the holder, and so never makes an offer.
         let tracker = self.tracker.as_ref()?.root();
         let Self { root, generation, .. } = *self;
-        Some(Image { ram: self.bank.ram.clone(), tracker, root, generation, boot: 0 })
+        let (ram, segments) = (self.bank.ram.clone(), self.segments.clone());
+        Some(Image { ram, segments, tracker, root, generation, boot: 0 })
     }
 }
 
@@ -208,7 +232,7 @@ impl Memory for SimKho {
 
     fn reclaim(&mut self, range: FrameRange) -> Result<(), KhoError> {
         self.bank.call(Call::Reclaim)?;
-        self.bank.check_span(range)?;
+        self.check_named(range)?;
         let Claims { unclaimed, claimed, spent } = &mut self.claims;
         if claimed.meets(range) || spent.meets(range) {
             return Err(KhoError::AlreadyReclaimed { range });
@@ -222,7 +246,7 @@ impl Memory for SimKho {
 
     fn forgo(&mut self, range: FrameRange) -> Result<(), KhoError> {
         self.bank.call(Call::Forgo)?;
-        self.bank.check_span(range)?;
+        self.check_named(range)?;
         let Claims { unclaimed, claimed, spent: _ } = &mut self.claims;
         if !claimed.covers(range) {
             return Err(KhoError::NotReclaimed { range });
@@ -231,16 +255,27 @@ impl Memory for SimKho {
         Ok(())
     }
 
-    fn attach(&mut self, _file: &dyn Any, _frames: FrameCount) -> Result<FrameRange, KhoError> {
-        Err(KhoError::NotAttachable { why: "the simulated machine has no files" })
+    /// Takes a [`SimFile`](super::SimFile).
+    fn attach(&mut self, file: &dyn Any, frames: FrameCount) -> Result<FrameRange, KhoError> {
+        self.bank.change(Call::Attach)?;
+        let file = file.downcast_ref::<SimFile>().ok_or(KhoError::NO_SIM_FILE)?.clone();
+        let above = self.span().end();
+        self.segments.add(above, file, frames).ok_or(KhoError::OutOfFrames { want: frames })
     }
 
     fn detach(&mut self, segment: FrameRange) -> Result<(), KhoError> {
-        Err(KhoError::NotAttached { range: segment })
+        self.bank.change(Call::Detach)?;
+        if !self.segments.remove(segment) {
+            return Err(KhoError::NotAttached { range: segment });
+        }
+        self.claims.forget(segment);
+        Ok(())
     }
 
     fn attached(&self, segment: FrameRange) -> Result<&dyn Any, KhoError> {
-        Err(KhoError::NotAttached { range: segment })
+        self.bank.call(Call::Attached)?;
+        let file = self.segments.find(segment).ok_or(KhoError::NotAttached { range: segment })?;
+        Ok(file)
     }
 }
 
@@ -287,7 +322,7 @@ impl Kho for SimKho {
     }
 
     fn segments(&self) -> Vec<FrameRange> {
-        Vec::new()
+        self.segments.ranges()
     }
 }
 

@@ -3,6 +3,7 @@
 mod allocation;
 mod carriers;
 mod errors;
+mod files;
 mod handover;
 mod model;
 mod sweeps;
