@@ -94,7 +94,7 @@ impl NodeStore for Bank {
         self.call(Call::TakeNode)?;
         let want = FrameCount::ONE;
         let node = self.frames.take(self.machine.layout()).ok_or(KhoError::OutOfFrames { want })?;
-        *self.ram.frame_mut(node) = ZERO;
+        self.ram.clear(node);
         Ok(node)
     }
 

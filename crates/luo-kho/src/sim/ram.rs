@@ -67,6 +67,11 @@ impl Ram {
         Arc::make_mut(frames.entry(pfn.get()).or_insert_with(|| Arc::new(ZERO)))
     }
 
+    /// Writes zeros all over the frame.
+    pub(super) fn clear(&mut self, pfn: Pfn) {
+        Arc::make_mut(&mut self.written).insert(pfn.get(), Arc::new(ZERO));
+    }
+
     /// Changes bytes that end with the frame at the latest.
     pub(super) fn store(&mut self, at: PhysAddr, bytes: &[u8]) {
         let frame = self.frame_mut(at.frame());
