@@ -185,3 +185,8 @@ pub fn assert_no_frames(census: &Census) {
     assert_eq!((allocated.as_slice(), preserved.as_slice(), *root), (&[][..], &[][..], None));
     assert!(*tracker_nodes <= 1, "the tracker keeps {tracker_nodes} nodes for nothing");
 }
+
+/// How many frames these are.
+pub fn frame_count(ranges: &[luo_kho::FrameRange]) -> u64 {
+    ranges.iter().map(|range| range.count().get()).sum()
+}

@@ -25,6 +25,10 @@ pub const SIM_FILE: DescriptorKind = DescriptorKind("sim-file");
 /// A file says with this flag that its dependencies are looked up by freeze and not before.
 pub const LATE: u32 = 1 << 29;
 
+/// A file with this flag makes its writer lie: it says that the file depends on the token that its position names,
+/// and looks nothing up.
+pub const LIAR: u32 = 1 << 28;
+
 /// What a build speaks of one kind.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Speech {
@@ -74,7 +78,8 @@ impl Speech {
 }
 
 impl Keeper {
-    pub(crate) fn new(speech: Speech, leans_on: Vec<Kind>, pen: Pen) -> Self {
+    /// For files of this kind, in these versions, that lean on these shared objects.
+    pub fn new(speech: Speech, leans_on: Vec<Kind>, pen: Pen) -> Self {
         Self { speech, leans_on, pen }
     }
 
@@ -93,7 +98,7 @@ impl Keeper {
             position,
             crc: crc32c(&bytes),
             flags,
-            depends_on,
+            depends_on: if flags & LIAR == 0 { depends_on } else { vec![position] },
         };
         versions.iter().try_for_each(|version| put(*version, &record.encode(*version)?))
     }
@@ -205,6 +210,10 @@ impl FileHandler for Keeper {
                 array.write(scope.memory(), 0, &bytes)?;
                 array.seal(scope.memory())?;
                 taken.bytes = bytes;
+            }
+            for kind in &self.leans_on {
+                // Looking is not counting: this share is given back at once.
+                let _looked = scope.shared::<Pool>(*kind)?.share();
             }
             let mut depends_on = Vec::new();
             for other in file.depends_on() {

@@ -59,7 +59,8 @@ impl Vcpus {
 }
 
 impl VcpuSaver {
-    pub(crate) fn new(speech: Speech, vcpus: Vcpus, pen: Pen) -> Self {
+    /// Of this name and these versions, for these vCPUs.
+    pub fn new(speech: Speech, vcpus: Vcpus, pen: Pen) -> Self {
         Self { speech, vcpus, pen }
     }
 
