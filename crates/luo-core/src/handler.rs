@@ -49,8 +49,13 @@ pub struct Travel {
 /// Whether a file's contents can be copied into preserved frames.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Copying {
-    /// Yes.
+    /// Yes, where it has to be.
     Can,
+    /// Yes, and it will be, wherever it goes.
+    Will {
+        /// Why: who asked for it.
+        reason: Cow<'static, str>,
+    },
     /// No.
     Cannot {
         /// Why not.

@@ -8,7 +8,7 @@ use core::fmt;
 use luo_kho::carrier::{Carrier, Conveyance};
 use luo_kho::{ByteLen, Kho};
 
-use crate::handler::{Copying, Verdict};
+use crate::handler::{Copying, Travel, Verdict};
 use crate::luo::Luo;
 use crate::manifest::{Manifest, Role, WritePolicy};
 use crate::{Cause, Kind, SessionName, Token, Version};
@@ -22,7 +22,7 @@ pub enum Passage {
     ByCopy {
         /// Bytes to copy.
         bytes: ByteLen,
-        /// Why not by reference.
+        /// Why: what stands against a reference, or who wants a copy.
         why: Cow<'static, str>,
     },
     /// Not at all.
@@ -95,16 +95,9 @@ impl<K: Kho> Luo<K> {
                     _ => None,
                 };
                 let travel = known.handler.travel(&entry.file);
-                let passage = |carrier: &&dyn Carrier<K>| match (&blocked, carrier.conveys(travel.descriptor))
-                {
-                    (Some(reason), _) => Passage::Blocked { reason: reason.clone() },
-                    (None, Conveyance::ByReference) => Passage::ByReference,
-                    (None, Conveyance::Refused { reason }) => match &travel.copy {
-                        Copying::Can => Passage::ByCopy { bytes: travel.bytes, why: reason },
-                        Copying::Cannot { reason: no_copy } => {
-                            Passage::Blocked { reason: Cow::Owned(alloc::format!("{reason}; {no_copy}")) }
-                        }
-                    },
+                let passage = |carrier: &&dyn Carrier<K>| match &blocked {
+                    Some(reason) => Passage::Blocked { reason: reason.clone() },
+                    None => passage(&travel, carrier.conveys(travel.descriptor)),
                 };
                 files.push(PlannedFile {
                     session: *session,
@@ -132,6 +125,20 @@ impl<K: Kho> Luo<K> {
             Some(alloc::format!("{role} `{kind}`: {cause}"))
         };
         subsystems.chain(shared).filter_map(obstacle).collect()
+    }
+}
+
+/// How a file that may travel crosses with a carrier that takes its descriptor, or does not.
+fn passage(travel: &Travel, conveyance: Conveyance) -> Passage {
+    match (&travel.copy, conveyance) {
+        (Copying::Will { reason }, _) => Passage::ByCopy { bytes: travel.bytes, why: reason.clone() },
+        (_, Conveyance::ByReference) => Passage::ByReference,
+        (Copying::Can, Conveyance::Refused { reason }) => {
+            Passage::ByCopy { bytes: travel.bytes, why: reason }
+        }
+        (Copying::Cannot { reason: no_copy }, Conveyance::Refused { reason }) => {
+            Passage::Blocked { reason: Cow::Owned(alloc::format!("{reason}; {no_copy}")) }
+        }
     }
 }
 
