@@ -22,7 +22,7 @@ impl Ranges {
         self.0.pop()
     }
 
-    fn iter(&self) -> impl DoubleEndedIterator<Item = FrameRange> + '_ {
+    pub(crate) fn iter(&self) -> impl DoubleEndedIterator<Item = FrameRange> + '_ {
         self.0.iter().copied()
     }
 

@@ -1,7 +1,12 @@
 #![doc = include_str!("../README.md")]
 #![no_std]
 // Stay as low as possible, and say nothing on the user's terminal.
-#![warn(clippy::alloc_instead_of_core, clippy::std_instead_of_alloc, clippy::std_instead_of_core, clippy::print_stdout)]
+#![warn(
+    clippy::alloc_instead_of_core,
+    clippy::std_instead_of_alloc,
+    clippy::std_instead_of_core,
+    clippy::print_stdout
+)]
 
 extern crate alloc;
 #[cfg(any(feature = "std", test))]
@@ -27,6 +32,8 @@ mod plan;
 mod wire;
 mod update;
 mod incoming;
+#[cfg(feature = "conformance")]
+pub mod conformance;
 
 pub use events::{Event, Observer, State, StateView, Transition};
 pub use execution::Execution;
