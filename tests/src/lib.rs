@@ -30,6 +30,7 @@ mod guest;
 mod host;
 mod program;
 mod promises;
+pub mod echo;
 
 pub use build::{Build, NOTE, POOL, VCPUS};
 pub use file::{Contents, NO_COPY, Pin, STAYS, SimFile};
