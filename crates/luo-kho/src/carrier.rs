@@ -38,6 +38,24 @@ pub enum CarrierError {
         /// What was waited for.
         awaited: &'static str,
     },
+    /// The far side went away: it exited, or was killed.
+    #[error("the successor went away; it was to {awaited}")]
+    Gone {
+        /// What was waited for.
+        awaited: &'static str,
+    },
+    /// What the far side said makes no sense, or not all of what was sent arrived.
+    #[error("the successor could not be understood: {what}")]
+    Garbled {
+        /// What is wrong.
+        what: String,
+    },
+    /// The guardian died before the offer: nobody would bring the guest back.
+    #[error("the guardian is gone, so there would be no way back")]
+    Unguarded,
+    /// Something was attached or detached since the carrier was prepared.
+    #[error("the segments have changed since the carrier was prepared")]
+    CargoChanged,
     /// A call on the host failed.
     #[error("{call} failed with errno {errno}")]
     Host {

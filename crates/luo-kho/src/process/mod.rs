@@ -7,17 +7,45 @@
 //! - The **word page** is a memfd of one page with the ownership word. Everybody who takes part maps it.
 //! - [`ProcessKho`] is a program's view of all that: of fresh memory, as its owner, or of memory on offer.
 //!
+//! - A **carrier** takes the descriptors across: [`Socket`] to a successor that was started beforehand. What arrives there is
+//!   an [`Arrival`].
+//!
 //! Handing over means carrying these descriptors. The old side writes nothing once its offer stands; the new side reads
 //! nothing before, and maps the arena read-only until it has committed. So the bytes never have two writers, and
 //! "hostile bytes" means bytes at rest.
 
 mod arena;
+mod arrival;
 mod door;
 mod error;
 mod kho;
+mod line;
 mod memfd;
 mod segment;
+pub mod socket;
+mod terms;
+mod waybill;
 
+use alloc::borrow::Cow;
+
+pub use arrival::{Answer, Arrival, ArrivalError};
 pub use error::OpenError;
 pub use kho::{Carried, DEFAULT_CAPACITY, Lent, ProcessKho};
+pub use line::{LineError, Listener};
 pub use segment::{SegmentFile, attach, attached};
+pub use socket::{Socket, connect};
+pub use terms::Terms;
+
+use crate::carrier::{Conveyance, DescriptorKind};
+
+/// What the carriers of this backend can take: every descriptor, except those that work only in the address space that
+/// made them.
+fn conveys(kind: DescriptorKind) -> Conveyance {
+    match kind.0 {
+        // KVM answers EIO to every ioctl of another address space (Linux 6.18).
+        "kvm-vm" | "kvm-vcpu" => Conveyance::Refused {
+            reason: Cow::Borrowed("KVM lets only the address space that made it use it"),
+        },
+        _ => Conveyance::ByReference,
+    }
+}

@@ -59,35 +59,28 @@ impl Arena {
         Ok(arena)
     }
 
-    /// An arena that somebody else made, mapped read-only, and its header. Whose frames are whose is not known yet.
+    /// Maps an arena that somebody else made, and reads nothing of it. With `capacity`, as far as it may grow; it need not
+    /// be true.
     ///
     /// # Errors
     ///
-    /// [`OpenError`] of every sort but those of segments.
-    pub(super) fn open(file: OwnedFd) -> Result<(Self, Header), OpenError> {
-        // Mapped as far as the header reaches, then as far as the header says.
-        let front = Window::open(file, WHAT, ByteLen::new(FRAME_BYTES), false)?;
-        let Some(frame) = front.bytes(0, FRAME_SIZE) else {
-            let len = front.len().get();
-            return Err(OpenError::TooShort { file: WHAT, len, least: FRAME_BYTES });
-        };
-        let header = Header::open(frame)?;
-        let file = super::segment::duplicate(front.file())?;
-        let arena = Self::map(file, header.capacity, false)?;
-        let least = header.frames.get() * FRAME_BYTES;
-        let len = arena.window.len().get();
-        if len < least {
-            return Err(OpenError::TooShort { file: WHAT, len, least });
-        }
-        Ok((arena, header))
+    /// [`OpenError`] of the sorts that are about files.
+    pub(super) fn unread(file: OwnedFd, capacity: Option<FrameCount>) -> Result<Unread, OpenError> {
+        let known =
+            capacity.map_or(ByteLen::ZERO, |count| ByteLen::new(count.min(MAX_CAPACITY).get() * FRAME_BYTES));
+        let span = known.max(ByteLen::new(FRAME_BYTES));
+        Ok(Unread(Window::open(file, WHAT, span, false)?))
     }
 
     fn map(file: OwnedFd, capacity: FrameCount, writable: bool) -> Result<Self, OpenError> {
         let span = ByteLen::new(capacity.get() * FRAME_BYTES);
-        let window = Window::open(file, WHAT, span, writable)?;
+        Ok(Self::of(Window::open(file, WHAT, span, writable)?, capacity))
+    }
+
+    fn of(window: Window, capacity: FrameCount) -> Self {
         let (free, allocated) = (RangeSet::default(), RangeSet::default());
         let (held, stale) = (RangeSet::default(), RangeSet::default());
-        Ok(Self { window, capacity, free, allocated, held, stale })
+        Self { window, capacity, free, allocated, held, stale }
     }
 
     /// From now on exactly `preserved` is allocated, `held` is held, and the rest is free. All come from bytes that
@@ -292,6 +285,38 @@ impl Arena {
         let (at, len) = extent(range);
         let how = FallocateFlags::PUNCH_HOLE | FallocateFlags::KEEP_SIZE;
         retry_on_intr(|| fallocate(self.window.file(), how, at, len)).map_err(host("fallocate(PUNCH_HOLE)"))
+    }
+}
+
+/// An arena that is mapped and of which nothing has been read.
+#[derive(Debug)]
+pub(super) struct Unread(Window);
+
+impl Unread {
+    /// Reads the header. Whose frames are whose is not known yet.
+    ///
+    /// # Errors
+    ///
+    /// [`OpenError`] of every sort but those of segments.
+    pub(super) fn read(self) -> Result<(Arena, Header), OpenError> {
+        let Self(mut window) = self;
+        window.look_again()?;
+        let Some(frame) = window.bytes(0, FRAME_SIZE) else {
+            let len = window.len().get();
+            return Err(OpenError::TooShort { file: WHAT, len, least: FRAME_BYTES });
+        };
+        let header = Header::open(frame)?;
+        let span = ByteLen::new(header.capacity.get() * FRAME_BYTES);
+        let arena = if window.span() == span {
+            Arena::of(window, header.capacity)
+        } else {
+            Arena::map(super::segment::duplicate(window.file())?, header.capacity, false)?
+        };
+        let (len, least) = (arena.window.len().get(), header.frames.get() * FRAME_BYTES);
+        if len < least {
+            return Err(OpenError::TooShort { file: WHAT, len, least });
+        }
+        Ok((arena, header))
     }
 }
 

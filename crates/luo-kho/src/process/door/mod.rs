@@ -6,6 +6,8 @@
 // address space with the process that it guards. No safe interface exists for either.
 #![expect(unsafe_code, reason = "mappings shared between processes, and a process that shares a mapping")]
 
+mod raw;
 mod window;
 
+pub(super) use raw::peer_uid;
 pub(super) use window::{Window, WordPage};

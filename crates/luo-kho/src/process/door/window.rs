@@ -80,6 +80,22 @@ impl Window {
         ByteLen::of(self.valid)
     }
 
+    /// Bytes that are mapped, whether the file has them or not.
+    pub(in crate::process) fn span(&self) -> ByteLen {
+        ByteLen::of(self.map.len())
+    }
+
+    /// Asks how long the file has become: somebody else may have made it longer.
+    ///
+    /// # Errors
+    ///
+    /// The host's.
+    pub(in crate::process) fn look_again(&mut self) -> Result<(), KhoError> {
+        // INVARIANT: the length is what the file has and the mapping covers.
+        self.valid = length(self.file.as_fd())?.as_usize().min(self.map.len());
+        Ok(())
+    }
+
     /// Makes the file at least `len` bytes long, which must lie within the mapping.
     ///
     /// # Errors
@@ -184,6 +200,10 @@ fn check(file: BorrowedFd<'_>, what: &'static str) -> Result<ByteLen, OpenError>
     if seals.intersects(SealFlags::WRITE | SealFlags::FUTURE_WRITE) {
         return Err(OpenError::ReadOnly { file: what });
     }
+    Ok(length(file)?)
+}
+
+fn length(file: BorrowedFd<'_>) -> Result<ByteLen, KhoError> {
     let stat = fstat(file).map_err(host("fstat"))?;
     Ok(ByteLen::new(u64::try_from(stat.st_size).unwrap_or(0)))
 }

@@ -14,7 +14,7 @@ use rustix::fd::{AsFd, BorrowedFd, OwnedFd};
 
 use self::claims::Claims;
 use self::segments::Segments;
-use super::arena::{Arena, Header};
+use super::arena::{Arena, Header, Table, Unread};
 use super::door::WordPage;
 use super::error::OpenError;
 use super::memfd;
@@ -60,6 +60,14 @@ enum Standing {
     Adopting(Word),
     /// It stopped on purpose.
     Retired,
+}
+
+/// What was carried, mapped and not read.
+#[derive(Debug)]
+pub(super) struct Unopened {
+    page: WordPage,
+    arena: Unread,
+    files: Vec<OwnedFd>,
 }
 
 /// The descriptors that have to cross, as they arrive.
@@ -108,43 +116,12 @@ impl ProcessKho {
     /// [`KhoError::NotOffered`] inside [`OpenError::Kho`] if there is nothing to adopt; [`OpenError`] of every other
     /// sort if what is there cannot be believed. The descriptors are closed.
     pub fn open(carried: Carried) -> Result<Self, OpenError> {
-        let Carried { arena, word, segments: files } = carried;
-        let page = WordPage::open(word, WORD_PAGE)?;
-        let offered = load(&page)?;
-        let offer = Offer::from_word(offered).ok_or(KhoError::NotOffered { word: offered })?;
-        let (mut arena, header) = Arena::open(arena)?;
-        let Header { capacity, frames, tracker, root, generation, segments: said, table, word: sealed } =
-            header;
-        let later = sealed.turn() < offered.turn() && sealed.owner() == offered.owner();
-        if !later {
-            return Err(OpenError::OtherOffer { sealed, offered: offer.word() });
-        }
-        if said != files.len() as u64 {
-            return Err(OpenError::SegmentsMissing { said, carried: files.len() as u64 });
-        }
-        let span = FrameRange::from_bounds(1, frames.get()).ok_or(OpenError::TooShort {
-            file: "arena",
-            len: FRAME_BYTES,
-            least: 2 * FRAME_BYTES,
-        })?;
-        let tracker = Tracker::open(&arena, tracker, span)?;
-        let (preserved, nodes) = (tracker.runs(&arena)?, tracker.nodes(&arena)?);
-        let table = arena.read_table(table, files.len(), segments::numbers(capacity))?;
-        arena.inherit(&preserved, nodes.into_iter().chain(table.frames.iter().copied()))?;
-        let mut segments = Segments::above(capacity);
-        segments.table = table.frames;
-        let mut files: Vec<_> = files.into_iter().map(Some).collect();
-        for &(range, index) in &table.segments {
-            let file = files.get_mut(index).and_then(Option::take);
-            let inherited = file.is_some_and(|file| segments.inherit(range, SegmentFile::from(file)));
-            if !inherited {
-                return Err(OpenError::BadSegment { range, why: "it does not begin where segments do" });
-            }
-        }
-        let attached = table.segments.iter().map(|(range, _)| *range);
-        let claims = Claims::on(preserved.iter().copied().chain(attached));
-        let standing = Standing::Adopting(offered);
-        Ok(Self { arena, page, tracker, root, generation, segments, claims, standing, bell: None })
+        Unopened::map(carried, None)?.open()
+    }
+
+    /// Frames that the arena may grow to.
+    pub fn capacity(&self) -> FrameCount {
+        self.arena.capacity()
     }
 
     /// The descriptors that a carrier has to take across.
@@ -211,8 +188,8 @@ impl ProcessKho {
     }
 
     /// From now on the commit rings this bell: an eventfd.
-    pub(super) fn hang_bell(&mut self, bell: OwnedFd) {
-        self.bell = Some(bell);
+    pub(super) fn hang_bell(&mut self, bell: Option<OwnedFd>) {
+        self.bell = bell;
     }
 
     fn ring(&mut self) {
@@ -221,6 +198,77 @@ impl ProcessKho {
             let _unheard = rustix::io::write(bell, &1u64.to_le().to_le_bytes());
         }
     }
+}
+
+impl Unopened {
+    /// Maps what was carried, and reads none of it. `capacity` of the arena need not be true.
+    ///
+    /// # Errors
+    ///
+    /// [`OpenError`] of the sorts that are about files.
+    pub(super) fn map(carried: Carried, capacity: Option<FrameCount>) -> Result<Self, OpenError> {
+        let Carried { arena, word, segments } = carried;
+        let page = WordPage::open(word, WORD_PAGE)?;
+        Ok(Self { page, arena: Arena::unread(arena, capacity)?, files: segments })
+    }
+
+    /// The word, read afresh.
+    ///
+    /// # Errors
+    ///
+    /// [`KhoError::BadWord`].
+    pub(super) fn word(&self) -> Result<Word, KhoError> {
+        load(&self.page)
+    }
+
+    /// Opens what is on offer; see [`ProcessKho::open`].
+    ///
+    /// # Errors
+    ///
+    /// [`OpenError`].
+    pub(super) fn open(self) -> Result<ProcessKho, OpenError> {
+        let offered = self.word()?;
+        let Self { page, arena, files } = self;
+        let offer = Offer::from_word(offered).ok_or(KhoError::NotOffered { word: offered })?;
+        let (mut arena, header) = arena.read()?;
+        let Header { capacity, frames, tracker, root, generation, segments: said, table, word: sealed } =
+            header;
+        let later = sealed.turn() < offered.turn() && sealed.owner() == offered.owner();
+        if !later {
+            return Err(OpenError::OtherOffer { sealed, offered: offer.word() });
+        }
+        if said != files.len() as u64 {
+            return Err(OpenError::SegmentsMissing { said, carried: files.len() as u64 });
+        }
+        let span = FrameRange::from_bounds(1, frames.get()).ok_or(OpenError::TooShort {
+            file: "arena",
+            len: FRAME_BYTES,
+            least: 2 * FRAME_BYTES,
+        })?;
+        let tracker = Tracker::open(&arena, tracker, span)?;
+        let (preserved, nodes) = (tracker.runs(&arena)?, tracker.nodes(&arena)?);
+        let table = arena.read_table(table, files.len(), segments::numbers(capacity))?;
+        arena.inherit(&preserved, nodes.into_iter().chain(table.frames.iter().copied()))?;
+        let attached = table.segments.iter().map(|(range, _)| *range);
+        let claims = Claims::on(preserved.iter().copied().chain(attached));
+        let segments = inherit_segments(capacity, table, files)?;
+        let standing = Standing::Adopting(offered);
+        Ok(ProcessKho { arena, page, tracker, root, generation, segments, claims, standing, bell: None })
+    }
+}
+
+fn inherit_segments(capacity: FrameCount, table: Table, files: Vec<OwnedFd>) -> Result<Segments, OpenError> {
+    let Table { segments: entries, frames } = table;
+    let mut segments = Segments::above(capacity);
+    segments.table = frames;
+    let mut files: Vec<_> = files.into_iter().map(Some).collect();
+    for (range, index) in entries {
+        let file = files.get_mut(index).and_then(Option::take);
+        if !file.is_some_and(|file| segments.inherit(range, SegmentFile::from(file))) {
+            return Err(OpenError::BadSegment { range, why: "it does not begin where segments do" });
+        }
+    }
+    Ok(segments)
 }
 
 /// Reads the word.

@@ -1,0 +1,133 @@
+//! The successor's side: what arrived, and how it becomes memory.
+//!
+//! An [`Arrival`] holds the descriptors that a carrier brought. While the guest still runs on the other side, the successor
+//! may look at them and warm up. [`adopt`](Arrival::adopt) then waits for the offer and gives the memory, for
+//! `luo_core::Luo::adopt`, and an [`Answer`], by which it can still say no.
+
+use alloc::string::{String, ToString as _};
+use alloc::vec::Vec;
+
+use rustix::fd::{AsFd, BorrowedFd, OwnedFd};
+
+use super::error::OpenError;
+use super::kho::Unopened;
+use super::line::packet::Kind;
+use super::line::{Deadline, Line, LineError};
+use super::waybill::Cargo;
+use super::{Carried, ProcessKho, Terms};
+use crate::FrameRange;
+
+/// Bytes of the word in an offer.
+const WORD: usize = 8;
+
+/// What a carrier brought.
+#[derive(Debug)]
+pub struct Arrival {
+    cargo: Cargo,
+    way: Way,
+}
+
+/// How to say no, until the commit. Dropping it says nothing.
+#[derive(Debug)]
+pub struct Answer {
+    way: Way,
+}
+
+/// The carrier, as the successor sees it.
+#[derive(Debug)]
+pub(super) enum Way {
+    /// The predecessor is on the line, and has not made its offer yet.
+    Line { line: Line, terms: Terms },
+}
+
+/// Why what arrived did not become memory.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum ArrivalError {
+    /// The predecessor said no, went away, or cannot be understood.
+    #[error(transparent)]
+    Line(#[from] LineError),
+    /// The memory cannot be opened. The predecessor has been told.
+    #[error(transparent)]
+    Open(#[from] OpenError),
+}
+
+impl Arrival {
+    pub(super) fn new(cargo: Cargo, way: Way) -> Self {
+        Self { cargo, way }
+    }
+
+    /// Takes the descriptor that the predecessor's embedder carried under this name.
+    pub fn take(&mut self, name: &str) -> Option<OwnedFd> {
+        self.cargo.named.remove(name)
+    }
+
+    /// The names that nobody took yet, in alphabetical order.
+    pub fn names(&self) -> impl Iterator<Item = &str> {
+        self.cargo.named.keys().map(String::as_str)
+    }
+
+    /// The segments, ascending, each with its file: what is to be mapped and populated. What is in them belongs to the
+    /// predecessor until the commit.
+    pub fn segments(&self) -> impl Iterator<Item = (FrameRange, BorrowedFd<'_>)> {
+        self.cargo.segments.iter().map(|(range, file)| (*range, file.as_fd()))
+    }
+
+    /// Says that this program is ready, waits for the offer, and opens what is on offer. Reads nothing before. Descriptors
+    /// that nobody took are closed.
+    ///
+    /// # Errors
+    ///
+    /// [`ArrivalError`]. A predecessor that can be told is told.
+    pub fn adopt(self) -> Result<(ProcessKho, Answer), ArrivalError> {
+        let Self { cargo, way } = self;
+        let Cargo { arena, capacity, word, bell, guardian: _, segments, named: _ } = cargo;
+        let segments: Vec<_> = segments.into_iter().map(|(_, file)| file).collect();
+        let opened = Unopened::map(Carried { arena, word, segments }, Some(capacity));
+        let opened = opened.map_err(ArrivalError::from).and_then(|unopened| {
+            way.await_offer()?;
+            Ok(unopened.open()?)
+        });
+        match opened {
+            Ok(mut kho) => {
+                kho.hang_bell(bell);
+                Ok((kho, Answer { way }))
+            }
+            Err(error) => {
+                way.refuse(&error.to_string());
+                Err(error)
+            }
+        }
+    }
+
+    /// Says no, and why.
+    pub fn refuse(self, reason: &str) {
+        self.way.refuse(reason);
+    }
+}
+
+impl Answer {
+    /// Says no, and why. The predecessor takes the guest back unless this program has committed.
+    pub fn refuse(self, reason: &str) {
+        self.way.refuse(reason);
+    }
+}
+
+impl Way {
+    fn await_offer(&self) -> Result<(), LineError> {
+        match self {
+            Self::Line { line, terms } => {
+                line.say(Kind::Ready, &[], Deadline::after(terms.message))?;
+                // What is said is a hint; the word is looked at next.
+                line.hear(Kind::Offered, WORD, "make its offer", Deadline::after(terms.offer))?;
+            }
+        }
+        Ok(())
+    }
+
+    fn refuse(&self, reason: &str) {
+        match self {
+            Self::Line { line, .. } => line.refuse(reason),
+        }
+    }
+}
