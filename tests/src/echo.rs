@@ -319,7 +319,8 @@ impl FileHandler for Echo {
 
     fn travel(&self, file: &EchoFile) -> Travel {
         let bytes = ByteLen::of(file.contents().bytes.len());
-        Travel { descriptor: DescriptorKind("echo"), bytes, copy: Copying::Can }
+        let copy = Copying::Will { reason: "an echo has no frames of its own".into() };
+        Travel { descriptor: DescriptorKind("echo"), bytes, copy }
     }
 
     fn preserve(&self, _file: &EchoFile) -> Result<EchoHeld, Refusal> {

@@ -67,7 +67,7 @@
 //!     # fn leans_on(&self) -> Vec<Kind> { Vec::new() }
 //!     # fn judge(&self, _: &Note) -> Verdict { Verdict::Mine }
 //!     # fn travel(&self, _: &Note) -> Travel {
-//!     #     Travel { descriptor: DescriptorKind("note"), bytes: ByteLen::ZERO, copy: Copying::Can }
+//!     #     Travel { descriptor: DescriptorKind("note"), bytes: ByteLen::ZERO, copy: Copying::Will { reason: "it is short".into() } }
 //!     # }
 //!     # fn preserve(&self, _: &Note) -> Result<(), Refusal> { Ok(()) }
 //!     # fn survey(&self, _: &Note, (): &mut ()) -> Result<(), Refusal> { Ok(()) }
