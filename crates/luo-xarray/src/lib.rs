@@ -6,6 +6,8 @@ extern crate alloc;
 extern crate std;
 
 pub mod array;
+pub mod serial;
+pub mod page_map;
 
 pub use array::{
     Ascending, Block, Cursor, CursorMut, Direction, Entry, Linear, Mark, Marks, Refused, Spread, Uniform,

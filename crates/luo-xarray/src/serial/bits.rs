@@ -1,0 +1,131 @@
+//! Packed numbers. A *field* is an unsigned number of a known width, 0 to 64 bits. Fields follow one another from
+//! the lowest bit of a word up, and across the border of words.
+
+use alloc::vec::Vec;
+
+use zerocopy::little_endian::U64;
+
+use super::run::Step;
+
+/// Where words go in order.
+pub(super) trait Sink {
+    /// Takes the next word.
+    fn put(&mut self, word: u64);
+}
+
+impl Sink for Vec<U64> {
+    fn put(&mut self, word: u64) {
+        self.push(U64::new(word));
+    }
+}
+
+/// Writes fields.
+pub(super) struct BitWriter<'s, S: Sink> {
+    sink: &'s mut S,
+    word: u64,
+    filled: u32,
+}
+
+/// The steps that occur in a set of runs, which say how many bits one step needs. Runs of one entry have none.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Alphabet(u8);
+
+/// The bits that a number up to `max` needs.
+pub(super) const fn width_of(max: u64) -> u32 {
+    u64::BITS - max.leading_zeros()
+}
+
+/// A mask of the `width` lowest bits.
+pub(super) const fn mask(width: u32) -> u64 {
+    if width >= u64::BITS { u64::MAX } else { (1 << width) - 1 }
+}
+
+impl<'s, S: Sink> BitWriter<'s, S> {
+    pub(super) fn new(sink: &'s mut S) -> Self {
+        Self { sink, word: 0, filled: 0 }
+    }
+
+    pub(super) fn put(&mut self, value: u64, width: u32) {
+        debug_assert!(value & !mask(width) == 0, "a field holds its value");
+        if width == 0 {
+            return;
+        }
+        self.word |= value << self.filled;
+        let room = u64::BITS - self.filled;
+        if width < room {
+            self.filled += width;
+            return;
+        }
+        self.sink.put(self.word);
+        self.word = value.checked_shr(room).unwrap_or(0);
+        self.filled = width - room;
+    }
+
+    /// Fills the last word up with zeros.
+    pub(super) fn finish(self) {
+        if self.filled > 0 {
+            self.sink.put(self.word);
+        }
+    }
+}
+
+impl Alphabet {
+    const UP: u8 = 1;
+    const DOWN: u8 = 2;
+    const FLAT: u8 = 4;
+
+    /// Adds the step of a run of several entries.
+    pub(super) fn insert(&mut self, step: Step) {
+        self.0 |= match step {
+            Step::Up => Self::UP,
+            Step::Down => Self::DOWN,
+            Step::Flat => Self::FLAT,
+        };
+    }
+
+    /// The number by which serialized bytes call it: 0 up (or none at all), 1 down, 2 flat, 3 up and down, 4 any.
+    pub(super) const fn code(self) -> u64 {
+        match self.0 {
+            0 | Self::UP => 0,
+            Self::DOWN => 1,
+            Self::FLAT => 2,
+            3 => 3,
+            _ => 4,
+        }
+    }
+
+    /// The alphabet of that number.
+    pub(super) const fn from_code(code: u64) -> Option<Self> {
+        match code {
+            0 => Some(Self(Self::UP)),
+            1 => Some(Self(Self::DOWN)),
+            2 => Some(Self(Self::FLAT)),
+            3 => Some(Self(Self::UP | Self::DOWN)),
+            4 => Some(Self(Self::UP | Self::DOWN | Self::FLAT)),
+            _ => None,
+        }
+    }
+
+    /// Bits for one step.
+    pub(super) const fn width(self) -> u32 {
+        match self.code() {
+            0..=2 => 0,
+            3 => 1,
+            _ => 2,
+        }
+    }
+
+    /// What stands for `step` in so many bits.
+    pub(super) const fn letter(self, step: Step) -> u64 {
+        if self.width() == 0 { 0 } else { step.code() }
+    }
+
+    /// The step that a letter stands for.
+    pub(super) const fn step(self, letter: u64) -> Option<Step> {
+        match self.code() {
+            1 => Some(Step::Down),
+            2 => Some(Step::Flat),
+            _ => Step::from_code(letter),
+        }
+    }
+}

@@ -1,0 +1,241 @@
+//! Building a map from entries and runs that ascend.
+//!
+//! A segment whose last index has passed is closed. Closed segments wait until they are worth a round of
+//! encoding, which measures and writes tables side by side where threads are to be had; parts are then put in order. The
+//! bytes do not depend on rounds or threads. What waits is bounded: [`ROUND_RUNS`] runs, and one segment more.
+
+use alloc::vec::Vec;
+use core::ops::RangeInclusive;
+
+use luo_kho::{Memory, StoreError};
+
+use super::encoded::{Body, Encoded, Parts};
+use super::list::ListPacker;
+use super::run::{Joiner, Run, Step};
+use super::table::{SegmentGauge, TableWriter};
+use super::wire::PartHead;
+use super::{BuildError, SerializedXArray, segment_end, segment_of};
+
+/// So many waiting runs start a round: 8 MiB of them.
+const ROUND_RUNS: usize = 1 << 18;
+/// So many waiting segments do too.
+const ROUND_SEGMENTS: usize = 1 << 12;
+/// Runs from which on it is worth to wake other threads.
+#[cfg(feature = "std")]
+const PARALLEL_FROM: usize = 1 << 12;
+
+/// Takes a map in ascending order and writes its one encoding.
+#[derive(Debug, Default)]
+pub struct Builder {
+    /// The last index that was taken.
+    last: Option<u64>,
+    joiner: Joiner,
+    /// The runs of the segment that is still open.
+    open: Vec<Run>,
+    waiting: Vec<Segment>,
+    waiting_runs: usize,
+    packer: ListPacker,
+    parts: Parts,
+}
+
+/// What a round is made of.
+#[derive(Debug)]
+enum Segment {
+    /// One run over one or more whole segments.
+    Covered(Run),
+    /// The runs in one segment.
+    Mixed(Vec<Run>),
+}
+
+/// A segment that was measured.
+#[derive(Debug)]
+enum Measured {
+    /// Its runs go into lists.
+    Listed(Segment),
+    /// Its table, ready but for its place.
+    Table(PartHead, Body),
+}
+
+impl Builder {
+    /// An empty map.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Adds one entry.
+    ///
+    /// # Errors
+    ///
+    /// [`BuildError::NotAscending`].
+    pub fn push(&mut self, index: u64, value: u64) -> Result<(), BuildError> {
+        self.add(Run::single(index, value))
+    }
+
+    /// Adds a run: entries at all `indices`, the first with `value`, the others in steps.
+    ///
+    /// # Errors
+    ///
+    /// [`BuildError::NotAscending`]; [`BuildError::NotARun`] if there is no index, or no u64 for each value.
+    pub fn push_run(
+        &mut self,
+        indices: RangeInclusive<u64>,
+        value: u64,
+        step: Step,
+    ) -> Result<(), BuildError> {
+        let (first, last) = (*indices.start(), *indices.end());
+        let run = Run::new(indices, value, step).ok_or(BuildError::NotARun { first, last, value })?;
+        self.add(run)
+    }
+
+    /// Adds a run that was made before.
+    ///
+    /// # Errors
+    ///
+    /// [`BuildError::NotAscending`].
+    pub fn add(&mut self, run: Run) -> Result<(), BuildError> {
+        if let Some(last) = self.last.filter(|last| *last >= run.first()) {
+            return Err(BuildError::NotAscending { index: run.first(), last });
+        }
+        self.last = Some(run.last());
+        if let Some(done) = self.joiner.push(run) {
+            self.place(&done);
+        }
+        Ok(())
+    }
+
+    /// Writes what is left and gives the bytes.
+    pub fn encode(mut self) -> Encoded {
+        if let Some(done) = self.joiner.finish() {
+            self.place(&done);
+        }
+        self.close();
+        self.round();
+        if let Some(list) = self.packer.finish() {
+            self.parts.add_list(&list);
+        }
+        self.parts.finish()
+    }
+
+    /// Writes what is left, into preserved frames.
+    ///
+    /// # Errors
+    ///
+    /// The memory's; nothing stays allocated then.
+    pub fn finish<M: Memory + ?Sized>(self, memory: &mut M) -> Result<SerializedXArray, StoreError> {
+        SerializedXArray::store(memory, &self.encode())
+    }
+
+    /// Sorts a run into segments.
+    fn place(&mut self, run: &Run) {
+        for piece in segments_of(run) {
+            let begins =
+                self.open.last().is_none_or(|open| segment_of(open.last()) != segment_of(piece.first()));
+            if begins {
+                self.close();
+            }
+            if covers_segments(&piece) {
+                self.wait(Segment::Covered(piece), 1);
+            } else {
+                self.open.push(piece);
+            }
+        }
+    }
+
+    fn close(&mut self) {
+        if !self.open.is_empty() {
+            let runs = core::mem::take(&mut self.open);
+            let count = runs.len();
+            self.wait(Segment::Mixed(runs), count);
+        }
+    }
+
+    fn wait(&mut self, segment: Segment, runs: usize) {
+        self.waiting.push(segment);
+        self.waiting_runs += runs;
+        if self.waiting_runs >= ROUND_RUNS || self.waiting.len() >= ROUND_SEGMENTS {
+            self.round();
+        }
+    }
+
+    /// Encodes what waits.
+    fn round(&mut self) {
+        let runs = core::mem::take(&mut self.waiting_runs);
+        for segment in measure_all(core::mem::take(&mut self.waiting), runs) {
+            match segment {
+                Measured::Listed(Segment::Covered(run)) => self.list(run),
+                Measured::Listed(Segment::Mixed(runs)) => runs.into_iter().for_each(|run| self.list(run)),
+                Measured::Table(head, body) => {
+                    if let Some(list) = self.packer.finish() {
+                        self.parts.add_list(&list);
+                    }
+                    self.parts.add(PartHead { body: self.parts.next_body(), ..head }, &body);
+                }
+            }
+        }
+    }
+
+    fn list(&mut self, run: Run) {
+        if let Some(list) = self.packer.push(run) {
+            self.parts.add_list(&list);
+        }
+    }
+}
+
+impl Segment {
+    fn measure(self) -> Measured {
+        let Self::Mixed(runs) = &self else { return Measured::Listed(self) };
+        let mut gauge = SegmentGauge::default();
+        for run in runs {
+            gauge.push(run);
+        }
+        let Some(plan) = gauge.finish() else { return Measured::Listed(self) };
+        let head = plan.head(0);
+        let mut body = Body::default();
+        let mut writer = TableWriter::new(plan, &mut body);
+        for run in runs {
+            writer.push(run);
+        }
+        writer.finish();
+        body.seal();
+        Measured::Table(head, body)
+    }
+}
+
+/// Measures segments, side by side if there are enough `runs` to wake other threads for.
+fn measure_all(segments: Vec<Segment>, runs: usize) -> Vec<Measured> {
+    #[cfg(feature = "std")]
+    if runs >= PARALLEL_FROM {
+        use rayon::iter::{IntoParallelIterator, ParallelIterator};
+
+        return segments.into_par_iter().map(Segment::measure).collect();
+    }
+    #[cfg(not(feature = "std"))]
+    let _ = runs;
+    segments.into_iter().map(Segment::measure).collect()
+}
+
+/// Whether a run fills all segments that it lies in. Such a segment has one run, so it never gets a table.
+pub(super) const fn covers_segments(run: &Run) -> bool {
+    let starts = segment_of(run.first()) << super::SEGMENT_SHIFT == run.first();
+    starts && segment_end(segment_of(run.last())) == run.last()
+}
+
+/// The run cut into at most three: up to the first border of segments, whole segments, and the rest.
+pub(super) fn segments_of(run: &Run) -> impl Iterator<Item = Run> {
+    let mut rest = Some(*run);
+    core::iter::from_fn(move || {
+        let run = rest.take()?;
+        let end = segment_end(segment_of(run.first()));
+        let mut piece = run.clip(run.first(), end.min(run.last()));
+        if covers_segments(&piece) && piece.last() < run.last() {
+            // All whole segments at once: up to the end of the last segment, or to that of the one before.
+            let last = segment_of(run.last());
+            let full = if segment_end(last) == run.last() { last } else { last - 1 };
+            piece = run.clip(run.first(), segment_end(full));
+        }
+        if piece.last() < run.last() {
+            rest = Some(run.clip(piece.last() + 1, run.last()));
+        }
+        Some(piece)
+    })
+}

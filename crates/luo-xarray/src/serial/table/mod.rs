@@ -1,0 +1,14 @@
+//! The table of a segment.
+//!
+//! Its body: one word with the checksum, one word for each chunk from the first to the last that has an entry,
+//! then the leaves of the chunks that need one, as fields, in the order of the chunks and without gaps.
+//!
+//! The record's reference is the lowest value of the segment.
+
+mod gauge;
+mod read;
+mod write;
+
+pub(super) use gauge::{SegmentGauge, TablePlan};
+pub(super) use read::{Table, TableRuns};
+pub(super) use write::TableWriter;

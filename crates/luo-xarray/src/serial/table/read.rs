@@ -1,0 +1,106 @@
+//! Reading a table in place.
+
+use crate::serial::chunk::{Leaf, LeafRuns};
+use crate::serial::run::Run;
+use crate::serial::wire::{ChunkWord, PartHead};
+use crate::serial::words::Block;
+use crate::serial::{CHUNK_LEN, CHUNK_SHIFT};
+
+/// A table where it lies. Its bytes are not believed.
+#[derive(Clone, Copy, Debug)]
+pub(in crate::serial) struct Table<'v> {
+    body: Block<'v>,
+    /// The numbers of the first chunk and of the last.
+    first: u64,
+    last: u64,
+    reference: u64,
+}
+
+/// The runs of a table, cut at the borders of chunks and at holes, ascending. After an error it ends.
+#[derive(Clone, Debug)]
+pub(in crate::serial) struct TableRuns<'v> {
+    table: Table<'v>,
+    /// The next chunk; `None` past the last.
+    next: Option<u64>,
+    leaf: Option<LeafRuns<'v>>,
+}
+
+/// What one chunk is.
+enum Chunk<'v> {
+    Absent,
+    Linear(Run),
+    Leaf(Leaf<'v>),
+}
+
+impl<'v> Table<'v> {
+    /// The table with this record; the directory was checked.
+    pub(in crate::serial) fn new(head: &PartHead, body: Block<'v>) -> Result<Self, &'static str> {
+        let (first, last) = (head.first >> CHUNK_SHIFT, head.last >> CHUNK_SHIFT);
+        if body.len() < 1 + (last - first + 1) {
+            return Err("a table that is too short for its chunks");
+        }
+        Ok(Self { body, first, last, reference: head.reference })
+    }
+
+    fn chunk(&self, number: u64) -> Result<Chunk<'v>, &'static str> {
+        let word = number.checked_sub(self.first).and_then(|at| self.body.word(1 + at));
+        let word = word.ok_or("a chunk outside its table")?;
+        match ChunkWord::decode(word).ok_or("a chunk word of an unknown kind")? {
+            ChunkWord::Absent => Ok(Chunk::Absent),
+            ChunkWord::Linear { value, step } => {
+                let first = number << CHUNK_SHIFT;
+                let value = self.reference.checked_add(value);
+                let run = value
+                    .and_then(|value| Run::from_bounds(first, first | u64::from(CHUNK_LEN - 1), value, step));
+                run.map(Chunk::Linear).ok_or("a chunk whose values leave the range of u64")
+            }
+            ChunkWord::Leaf { at, shape } => {
+                let leaves = (1 + (self.last - self.first + 1)) * u64::from(u64::BITS);
+                Leaf::new(self.body, leaves + at, shape, self.reference).map(Chunk::Leaf)
+            }
+        }
+    }
+
+    /// The value at an index between the first and the last of the record.
+    pub(in crate::serial) fn get(&self, index: u64) -> Result<Option<u64>, &'static str> {
+        match self.chunk(index >> CHUNK_SHIFT)? {
+            Chunk::Absent => Ok(None),
+            Chunk::Linear(run) => Ok(run.value_at(index)),
+            Chunk::Leaf(leaf) => leaf.get(index),
+        }
+    }
+
+    pub(in crate::serial) const fn runs(&self) -> TableRuns<'v> {
+        TableRuns { table: *self, next: Some(self.first), leaf: None }
+    }
+}
+
+impl TableRuns<'_> {
+    fn step(&mut self) -> Result<Option<Run>, &'static str> {
+        loop {
+            if let Some(run) = self.leaf.as_mut().and_then(Iterator::next) {
+                return run.map(Some);
+            }
+            self.leaf = None;
+            let Some(number) = self.next else { return Ok(None) };
+            self.next = (number < self.table.last).then_some(number + 1);
+            match self.table.chunk(number)? {
+                Chunk::Absent => {}
+                Chunk::Linear(run) => return Ok(Some(run)),
+                Chunk::Leaf(leaf) => self.leaf = Some(leaf.runs(number)?),
+            }
+        }
+    }
+}
+
+impl Iterator for TableRuns<'_> {
+    type Item = Result<Run, &'static str>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        let run = self.step();
+        if run.is_err() {
+            (self.next, self.leaf) = (None, None);
+        }
+        run.transpose()
+    }
+}

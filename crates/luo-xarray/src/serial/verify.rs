@@ -1,0 +1,197 @@
+//! Verifying everything.
+//!
+//! The content is read, measured and encoded once more, word by word against the words that are there; nothing of
+//! it is kept. Whatever passes is what [`Builder`](super::Builder) would have written, and so has one meaning.
+//!
+//! Time: each stored run costs a bounded number of steps, and one that stays within a segment at most one step for
+//! each of its 512 chunks. Memory: the measure of one segment.
+
+use super::bits::Sink;
+use super::builder::{covers_segments, segments_of};
+use super::error::{Place, SerialError};
+use super::iter::Pieces;
+use super::list::{ListImage, ListPacker};
+
+use super::segment_of;
+use super::table::{SegmentGauge, Table, TableWriter};
+use super::view::{Content, SerialView};
+use super::wire::Kind;
+use super::words::Block;
+
+/// Words from which on it is worth to wake other threads.
+#[cfg(feature = "std")]
+const PARALLEL_FROM: u64 = 1 << 13;
+
+/// Compares words with those of a body.
+struct Comparison<'v> {
+    body: Block<'v>,
+    at: u64,
+    same: bool,
+}
+
+impl<'v> Comparison<'v> {
+    const fn with(body: Block<'v>) -> Self {
+        Self { body, at: 0, same: true }
+    }
+
+    /// Whether all words were the same, and as many.
+    fn is_same(&self) -> bool {
+        self.same && self.at == self.body.len()
+    }
+}
+
+impl Sink for Comparison<'_> {
+    fn put(&mut self, word: u64) {
+        let mut found = self.body.word(self.at);
+        if self.at == 0 {
+            // The low half of the first word is the checksum, which was compared before.
+            found = found.map(|found| found & !u64::from(u32::MAX));
+        }
+        self.same &= found == Some(word);
+        self.at += 1;
+    }
+}
+
+fn not_canonical(number: u64, why: &'static str) -> SerialError {
+    SerialError::NotCanonical { place: Place::Part(number), why }
+}
+
+impl SerialView<'_> {
+    /// Checks every byte: checksums, each field, that runs and entries ascend, and that the content has no other
+    /// encoding. Afterwards no reading of the map fails, and all agree.
+    ///
+    /// Takes time in proportion to the bytes, and at most 64 KiB of memory on each thread.
+    ///
+    /// # Errors
+    ///
+    /// The first thing that is wrong; with several threads, one of the wrong things.
+    pub fn verify(&self) -> Result<(), SerialError> {
+        self.verify_bodies()?;
+        self.verify_lists()
+    }
+
+    fn verify_bodies(&self) -> Result<(), SerialError> {
+        #[cfg(feature = "std")]
+        if self.len() >= PARALLEL_FROM {
+            use rayon::iter::{IntoParallelIterator, ParallelIterator};
+
+            return (0..self.part_count()).into_par_iter().try_for_each(|number| self.verify_body(number));
+        }
+        (0..self.part_count()).try_for_each(|number| self.verify_body(number))
+    }
+
+    /// Checks the checksum of a body, and all of a table.
+    fn verify_body(&self, number: u64) -> Result<(), SerialError> {
+        let head = self.head(number)?;
+        if matches!(head.kind, Kind::Run(_)) {
+            return Ok(());
+        }
+        let place = Place::Part(number);
+        let body = self.body(number, &head)?;
+        let sums = body.word(0).zip(body.checksum_of_body());
+        let (word, computed) = sums.ok_or(SerialError::Impossible { place, why: "a body without words" })?;
+        if word & u64::from(u32::MAX) != u64::from(computed) {
+            let found = u32::try_from(word & u64::from(u32::MAX)).unwrap_or(0);
+            return Err(SerialError::Checksum { place, found, computed });
+        }
+        match self.content(number)? {
+            Content::Table(table) => self.verify_table(number, &table, body),
+            Content::Run(_) | Content::List(_) => Ok(()),
+        }
+    }
+
+    fn verify_table(&self, number: u64, table: &Table<'_>, body: Block<'_>) -> Result<(), SerialError> {
+        let bad = |why| SerialError::Impossible { place: Place::Part(number), why };
+        let mut gauge = SegmentGauge::default();
+        for run in table.runs() {
+            gauge.push(&run.map_err(bad)?);
+        }
+        let plan = gauge.finish().ok_or(not_canonical(number, "its segment gets no table"))?;
+        let head = self.head(number)?;
+        if plan.head(head.body) != head {
+            return Err(not_canonical(number, "its record does not say what its body holds"));
+        }
+        let mut comparison = Comparison::with(body);
+        let mut writer = TableWriter::new(plan, &mut comparison);
+        for run in table.runs() {
+            writer.push(&run.map_err(bad)?);
+        }
+        writer.finish();
+        if comparison.is_same() { Ok(()) } else { Err(not_canonical(number, "its body has other bytes")) }
+    }
+
+    /// Checks all lists and runs by themselves: their parts between two tables at a time.
+    fn verify_lists(&self) -> Result<(), SerialError> {
+        let mut number = 0;
+        while number < self.part_count() {
+            let first = number;
+            while number < self.part_count() && self.head(number)?.kind != Kind::Table {
+                number += 1;
+            }
+            ListCheck { view: self, next: first, end: number }.check()?;
+            number += 1;
+        }
+        Ok(())
+    }
+}
+
+/// Packs the runs of neighbouring parts anew and compares.
+struct ListCheck<'v> {
+    view: &'v SerialView<'v>,
+    /// The part that the next list is to be.
+    next: u64,
+    /// The first part that is not in the comparison.
+    end: u64,
+}
+
+impl ListCheck<'_> {
+    fn check(mut self) -> Result<(), SerialError> {
+        let mut packer = ListPacker::default();
+        let mut gauge = SegmentGauge::default();
+        let mut last: Option<u64> = None;
+        let pieces = Pieces::new(self.view, self.next, self.end);
+        for run in pieces {
+            for piece in segments_of(&run?) {
+                if last.is_some_and(|last| segment_of(last) != segment_of(piece.first())) {
+                    self.expect_list(&mut gauge)?;
+                }
+                last = Some(piece.last());
+                if !covers_segments(&piece) {
+                    gauge.push(&piece);
+                }
+                if let Some(list) = packer.push(piece) {
+                    self.compare(&list)?;
+                }
+            }
+        }
+        self.expect_list(&mut gauge)?;
+        if let Some(list) = packer.finish() {
+            self.compare(&list)?;
+        }
+        if self.next == self.end {
+            Ok(())
+        } else {
+            Err(not_canonical(self.next, "its runs fit into fewer lists"))
+        }
+    }
+
+    fn expect_list(&self, gauge: &mut SegmentGauge) -> Result<(), SerialError> {
+        match gauge.finish() {
+            None => Ok(()),
+            Some(_) => Err(not_canonical(self.next, "one of its segments gets a table")),
+        }
+    }
+
+    fn compare(&mut self, list: &ListImage) -> Result<(), SerialError> {
+        let number = self.next;
+        if number >= self.end {
+            return Err(not_canonical(number.saturating_sub(1), "its runs make more lists"));
+        }
+        self.next += 1;
+        let head = self.view.head(number)?;
+        let body = self.view.body(number, &head)?;
+        let mut comparison = Comparison::with(body);
+        let same = list.write(head.body, &mut comparison) == head && comparison.is_same();
+        if same { Ok(()) } else { Err(not_canonical(number, "its list has other bytes")) }
+    }
+}
