@@ -151,7 +151,8 @@ fn probe(bytes: &[u8]) -> bool {
 fn lies_under_right_checksums_do_no_harm() {
     let (mut believed, mut refused) = (0, 0);
     for bytes in blobs() {
-        for bit in 0..bytes.len() * 8 {
+        // All bits of records and of what describes a body; of the packed values behind them, every fifth.
+        for bit in (0..bytes.len() * 8).filter(|bit| *bit < 1600 || bit % 5 == 0) {
             let mut other = bytes.clone();
             other[bit / 8] ^= 1 << (bit % 8);
             repair(&mut other);
