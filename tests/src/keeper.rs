@@ -10,6 +10,7 @@ use luo_core::{
     Copying, FileHandler, FreezeScope, Identity, Kind, PrepareScope, Record, Refusal, RetrieveScope, Token,
     Travel, Verdict, Version, VersionRange,
 };
+use luo_kho::carrier::Conveyance::{ByReference, Refused};
 use luo_kho::carrier::DescriptorKind;
 use luo_kho::checksum::crc32c;
 use luo_kho::{ByteLen, Name, PreservedArray};
@@ -163,6 +164,8 @@ impl FileHandler for Keeper {
     fn prepare(&self, file: &SimFile, held: &mut Held, scope: &mut PrepareScope<'_>) -> Result<(), Refusal> {
         assert!(held.surveyed && held.taken.is_none(), "a file is surveyed before it is prepared, once");
         let taken = self.pen.ask(held.who, Act::Prepare, || {
+            // It copies in any case; that it asked is remembered.
+            let (ByReference | Refused { .. }) = scope.conveys(SIM_FILE);
             let Contents { bytes, flags, .. } = file.contents();
             let array = if bytes.is_empty() {
                 None
