@@ -40,7 +40,7 @@ pub use execution::Execution;
 pub use handler::{Copying, FileHandler, Record, SharedObject, Subsystem, Travel, Verdict};
 pub use incoming::{
     AdoptError, Adopted, Fate, FinishError, Irrevocable, OrphanReason, RetrieveError, RetrievedOne,
-    Unclaimed, Updated,
+    SharedNotRetrieved, Unclaimed, Updated,
 };
 pub use luo::{Luo, PrepareOneError, SessionError};
 pub use manifest::{Manifest, Role, Support, WritePolicy};

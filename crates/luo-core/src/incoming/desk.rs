@@ -8,7 +8,7 @@ use core::any::Any;
 use luo_kho::Memory;
 
 use super::arrived::{FileState, Incoming, SharedState};
-use super::retrieve::RetrieveError;
+use super::retrieve::{RetrieveError, SharedNotRetrieved};
 use crate::erased::AnyFile;
 use crate::ledger::Claims;
 use crate::outgoing::{Identities, Place};
@@ -218,6 +218,7 @@ impl Desk<'_> {
                 Ok(())
             }
             Err(refusal) => {
+                let refusal = Refusal::new(SharedNotRetrieved { kind, refusal });
                 shared.state = SharedState::Failed(refusal.clone());
                 Err(refusal)
             }

@@ -20,4 +20,4 @@ pub use adopt::{AdoptError, Adopted, RetrievedOne};
 pub use arrived::{Fate, OrphanReason};
 pub(crate) use desk::{DEPTH_MAX, Desk};
 pub use finish::{FinishError, Irrevocable, Unclaimed, Updated};
-pub use retrieve::RetrieveError;
+pub use retrieve::{RetrieveError, SharedNotRetrieved};

@@ -3,6 +3,17 @@
 use super::arrived::OrphanReason;
 use crate::{Kind, Refusal, SessionName, Token};
 
+/// A shared object was not retrieved: the cause that every file leaning on it is given.
+#[derive(Clone, Debug, thiserror::Error)]
+#[error("shared object `{kind}` could not be retrieved: {refusal}")]
+pub struct SharedNotRetrieved {
+    /// Its kind.
+    pub kind: Kind,
+    /// What it answered.
+    #[source]
+    pub refusal: Refusal,
+}
+
 /// Why a file was not retrieved. Other files are not concerned.
 #[derive(Clone, Debug, thiserror::Error)]
 #[non_exhaustive]
