@@ -31,6 +31,8 @@ mod host;
 mod program;
 mod promises;
 pub mod echo;
+#[cfg(target_os = "linux")]
+pub mod actor;
 
 pub use build::{Build, NOTE, POOL, VCPUS};
 pub use file::{Contents, NO_COPY, Pin, STAYS, SimFile};

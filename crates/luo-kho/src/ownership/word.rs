@@ -120,7 +120,7 @@ impl Word {
     }
 
     /// The word one turn later; `None` when the turns are used up.
-    pub(super) const fn next(self, owner: Owner, holding: Holding) -> Option<Self> {
+    pub(crate) const fn next(self, owner: Owner, holding: Holding) -> Option<Self> {
         match self.turn().next() {
             Some(turn) => {
                 Some(Self((turn.0 << TURN_SHIFT) | ((owner.0 as u64) << OWNER_SHIFT) | holding.code() as u64))

@@ -5,6 +5,7 @@
 //! `luo_core::Luo::adopt`, and an [`Answer`], by which it can still say no.
 
 use alloc::string::{String, ToString as _};
+use alloc::sync::Arc;
 use alloc::vec::Vec;
 
 use rustix::fd::{AsFd, BorrowedFd, OwnedFd};
@@ -14,7 +15,7 @@ use super::kho::Unopened;
 use super::line::packet::Kind;
 use super::line::{Deadline, Line, LineError};
 use super::waybill::Cargo;
-use super::{Carried, ProcessKho, Terms};
+use super::{Carried, ProcessKho, Terms, exec};
 use crate::FrameRange;
 
 /// Bytes of the word in an offer.
@@ -27,10 +28,11 @@ pub struct Arrival {
     way: Way,
 }
 
-/// How to say no, until the commit. Dropping it says nothing.
+/// How to say no, until the commit. Dropping it says nothing; a predecessor on the line notices when the memory is dropped
+/// as well.
 #[derive(Debug)]
 pub struct Answer {
-    way: Way,
+    way: Arc<Way>,
 }
 
 /// The carrier, as the successor sees it.
@@ -38,6 +40,23 @@ pub struct Answer {
 pub(super) enum Way {
     /// The predecessor is on the line, and has not made its offer yet.
     Line { line: Line, terms: Terms },
+    /// There is no predecessor any more: the offer stands, and the guardian waits. Here is what it will read.
+    Exec { note: OwnedFd, back: Option<WayBack> },
+}
+
+/// Why the old program was started again.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum WayBack {
+    /// The successor refused.
+    Refused {
+        /// Why.
+        reason: String,
+    },
+    /// The process died before anybody committed.
+    Died,
+    /// The successor did not commit in time, and was killed.
+    Late,
 }
 
 /// Why what arrived did not become memory.
@@ -73,6 +92,15 @@ impl Arrival {
         self.cargo.segments.iter().map(|(range, file)| (*range, file.as_fd()))
     }
 
+    /// Why this program was started again by the guardian, in a process of its own, and has to take the guest back; `None`
+    /// for a successor on its way forth. It adopts and commits like any successor.
+    pub fn way_back(&self) -> Option<&WayBack> {
+        match &self.way {
+            Way::Exec { back, .. } => back.as_ref(),
+            Way::Line { .. } => None,
+        }
+    }
+
     /// Says that this program is ready, waits for the offer, and opens what is on offer. Reads nothing before. Descriptors
     /// that nobody took are closed.
     ///
@@ -81,7 +109,7 @@ impl Arrival {
     /// [`ArrivalError`]. A predecessor that can be told is told.
     pub fn adopt(self) -> Result<(ProcessKho, Answer), ArrivalError> {
         let Self { cargo, way } = self;
-        let Cargo { arena, capacity, word, bell, guardian: _, segments, named: _ } = cargo;
+        let Cargo { arena, capacity, word, bell, guardian, segments, named: _ } = cargo;
         let segments: Vec<_> = segments.into_iter().map(|(_, file)| file).collect();
         let opened = Unopened::map(Carried { arena, word, segments }, Some(capacity));
         let opened = opened.map_err(ArrivalError::from).and_then(|unopened| {
@@ -91,6 +119,9 @@ impl Arrival {
         match opened {
             Ok(mut kho) => {
                 kho.hang_bell(bell);
+                kho.expect_guardian(guardian);
+                let way = Arc::new(way);
+                kho.hold_line(Arc::clone(&way));
                 Ok((kho, Answer { way }))
             }
             Err(error) => {
@@ -100,14 +131,15 @@ impl Arrival {
         }
     }
 
-    /// Says no, and why.
+    /// Says no, and why. After an exec this program must then exit: the guardian starts the old one.
     pub fn refuse(self, reason: &str) {
         self.way.refuse(reason);
     }
 }
 
 impl Answer {
-    /// Says no, and why. The predecessor takes the guest back unless this program has committed.
+    /// Says no, and why. The predecessor takes the guest back unless this program has committed. After an exec this
+    /// program must then exit: the guardian starts the old one.
     pub fn refuse(self, reason: &str) {
         self.way.refuse(reason);
     }
@@ -121,6 +153,7 @@ impl Way {
                 // What is said is a hint; the word is looked at next.
                 line.hear(Kind::Offered, WORD, "make its offer", Deadline::after(terms.offer))?;
             }
+            Self::Exec { .. } => {}
         }
         Ok(())
     }
@@ -128,6 +161,7 @@ impl Way {
     fn refuse(&self, reason: &str) {
         match self {
             Self::Line { line, .. } => line.refuse(reason),
+            Self::Exec { note, .. } => exec::refuse(note.as_fd(), reason),
         }
     }
 }

@@ -170,6 +170,8 @@ impl Kho for ProcessKho {
     fn swap(&mut self, from: Word, to: Word) -> Result<(), KhoError> {
         let Some(standing) = self.outcome(from, to) else { return Err(self.refuse(from)) };
         if matches!(self.standing, Standing::Running(_)) && to.holding() == Holding::Offered {
+            // It may be the first change since the commit.
+            self.change()?;
             self.seal(from);
         }
         let (old, new) = (from.to_bits().to_le(), to.to_bits().to_le());

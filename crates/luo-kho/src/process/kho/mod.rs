@@ -6,17 +6,23 @@ mod segments;
 #[cfg(test)]
 mod tests;
 
+use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::fmt;
 use core::sync::atomic::Ordering;
+use core::time::Duration;
 
 use rustix::fd::{AsFd, BorrowedFd, OwnedFd};
+
+use rustix::process::{Signal, pidfd_send_signal};
 
 use self::claims::Claims;
 use self::segments::Segments;
 use super::arena::{Arena, Header, Table, Unread};
-use super::door::WordPage;
+use super::arrival::Way;
+use super::door::{WordPage, reap};
 use super::error::OpenError;
+use super::line::{Deadline, wait_readable};
 use super::memfd;
 use super::segment::SegmentFile;
 use crate::ownership::Holding;
@@ -29,6 +35,10 @@ pub const DEFAULT_CAPACITY: FrameCount = match FrameCount::new(1 << 26) {
     Some(count) => count,
     None => unreachable!(),
 };
+
+/// For a guardian to leave after the commit: it has an address space to tear down, 50 ms per GiB of small pages. One that
+/// takes longer is made to.
+const GUARDIAN: Duration = Duration::from_secs(10);
 
 /// What messages call the file of the word.
 const WORD_PAGE: &str = "word page";
@@ -45,6 +55,10 @@ pub struct ProcessKho {
     standing: Standing,
     /// Rung after the commit, so that whoever waits for it looks at the word.
     bell: Option<OwnedFd>,
+    /// A pidfd of the guardian that watched over the exec which brought this program here, until it is reaped.
+    guardian: Option<OwnedFd>,
+    /// How this program came to the memory, until it owns it: a predecessor listens there for its end.
+    way: Option<Arc<Way>>,
 }
 
 /// What this program is to the memory. The word in the page is what counts; this says which words are its own.
@@ -105,7 +119,19 @@ impl ProcessKho {
         let tracker = Tracker::new(&mut arena)?;
         let segments = Segments::above(arena.capacity());
         let (claims, standing) = (Claims::default(), Standing::Fresh);
-        Ok(Self { arena, page, tracker, root: None, generation: 0, segments, claims, standing, bell: None })
+        Ok(Self {
+            arena,
+            page,
+            tracker,
+            root: None,
+            generation: 0,
+            segments,
+            claims,
+            standing,
+            bell: None,
+            guardian: None,
+            way: None,
+        })
     }
 
     /// Opens what is on offer. Looks at the word first, and at nothing else unless it makes an offer; maps the arena
@@ -155,7 +181,10 @@ impl ProcessKho {
     /// Only the running owner changes memory.
     fn change(&mut self) -> Result<(), KhoError> {
         match self.standing {
-            Standing::Running(_) => self.arena.own(),
+            Standing::Running(_) => {
+                self.reap_guardian(false);
+                self.arena.own()
+            }
             _ => Err(KhoError::NotOwner { word: load(&self.page)? }),
         }
     }
@@ -192,11 +221,42 @@ impl ProcessKho {
         self.bell = bell;
     }
 
+    /// Until the commit keeps this open: whoever listens there takes its end for the end of this program.
+    pub(super) fn hold_line(&mut self, way: Arc<Way>) {
+        self.way = Some(way);
+    }
+
+    /// From now on reaps this guardian: a child of this process, inherited from the program before.
+    pub(super) fn expect_guardian(&mut self, guardian: Option<OwnedFd>) {
+        self.guardian = guardian;
+    }
+
+    /// Reaps the guardian that watched over the exec which brought this program here. It ends by itself after the commit;
+    /// with `wait`, whoever has committed waits for that. Whether there is none any more.
+    ///
+    /// Every change of memory does so without waiting, and so does the end of this value.
+    pub fn reap_guardian(&mut self, wait: bool) -> bool {
+        let wait = wait && !matches!(self.standing, Standing::Adopting(_));
+        if let Some(guardian) = &self.guardian {
+            let patience = Deadline::after(if wait { GUARDIAN } else { Duration::ZERO });
+            if wait && wait_readable([guardian.as_fd()], patience) != Ok([true]) {
+                // It hangs. This program owns the memory: there is nothing left to guard.
+                let _gone_already = pidfd_send_signal(guardian, Signal::KILL);
+            }
+            if reap(guardian.as_fd(), wait) {
+                self.guardian = None;
+            }
+        }
+        self.guardian.is_none()
+    }
+
+    /// Lets whoever waits for the commit know.
     fn ring(&mut self) {
         if let Some(bell) = self.bell.take() {
             // Whoever waits looks at the word all the same, only later.
             let _unheard = rustix::io::write(bell, &1u64.to_le().to_le_bytes());
         }
+        self.way = None;
     }
 }
 
@@ -253,7 +313,19 @@ impl Unopened {
         let claims = Claims::on(preserved.iter().copied().chain(attached));
         let segments = inherit_segments(capacity, table, files)?;
         let standing = Standing::Adopting(offered);
-        Ok(ProcessKho { arena, page, tracker, root, generation, segments, claims, standing, bell: None })
+        Ok(ProcessKho {
+            arena,
+            page,
+            tracker,
+            root,
+            generation,
+            segments,
+            claims,
+            standing,
+            bell: None,
+            guardian: None,
+            way: None,
+        })
     }
 }
 
@@ -278,6 +350,12 @@ fn load(page: &WordPage) -> Result<Word, KhoError> {
 
 fn believe(bits: u64) -> Result<Word, KhoError> {
     Word::from_bits(bits).ok_or(KhoError::BadWord { bits })
+}
+
+impl Drop for ProcessKho {
+    fn drop(&mut self) {
+        self.reap_guardian(false);
+    }
 }
 
 impl fmt::Debug for ProcessKho {

@@ -187,6 +187,18 @@ fn a_renewed_offer_shuts_out_who_read_the_old_one() {
 }
 
 #[test]
+fn memory_can_be_passed_on_untouched() {
+    let (mut kho, owned) = founded();
+    let mut owned = Some(owned);
+    for _ in 0..3 {
+        let standing = ownership::offer(&mut kho, owned.take().unwrap()).unwrap();
+        kho = ProcessKho::open(carry(&kho)).unwrap();
+        owned = Some(ownership::commit(&mut kho, standing).unwrap());
+    }
+    assert_eq!(kho.generation(), 3);
+}
+
+#[test]
 fn one_of_many_adopters_wins() {
     let (mut old, owned) = founded();
     let standing = ownership::offer(&mut old, owned).unwrap();

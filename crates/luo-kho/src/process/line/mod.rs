@@ -145,8 +145,10 @@ impl Line {
         Self { socket }
     }
 
-    pub(super) fn into_socket(self) -> OwnedFd {
-        self.socket
+    /// Whether the other side is still there.
+    pub(super) fn is_open(&self) -> bool {
+        let mut polled = [PollFd::from_borrowed_fd(self.socket.as_fd(), PollFlags::RDHUP)];
+        matches!(poll(&mut polled, Some(&Timespec { tv_sec: 0, tv_nsec: 0 })), Ok(0))
     }
 
     /// Sends a message in as many packets as it takes.

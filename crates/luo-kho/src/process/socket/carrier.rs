@@ -113,7 +113,9 @@ impl Socket {
             let line = self.listener.accept("call", deadline)?;
             let heard = line.hear(Kind::Hello, MANIFEST, AWAITED, Deadline::after(self.terms.message));
             match heard {
-                Ok(manifest) => return Ok(Successor { line, manifest }),
+                Ok(manifest) if line.is_open() => return Ok(Successor { line, manifest }),
+                // It called long ago, and did not wait for an answer.
+                Ok(_) => {}
                 Err(error) => line.refuse(&alloc::string::ToString::to_string(&error)),
             }
         }
