@@ -16,6 +16,7 @@
 
 mod arena;
 mod arrival;
+pub mod control;
 mod door;
 mod error;
 pub mod exec;
@@ -30,6 +31,7 @@ mod waybill;
 use alloc::borrow::Cow;
 
 pub use arrival::{Answer, Arrival, ArrivalError, WayBack};
+pub use control::{Control, Request};
 pub use error::OpenError;
 pub use exec::{Exec, arrive};
 pub use kho::{Carried, DEFAULT_CAPACITY, Lent, ProcessKho};

@@ -1,3 +1,5 @@
+//! Fresh memory and memory on offer, both in one process, each with mappings of its own.
+
 use alloc::vec::Vec;
 use std::fs::File;
 use std::os::unix::fs::FileExt as _;

@@ -145,6 +145,10 @@ impl Line {
         Self { socket }
     }
 
+    pub(super) fn into_socket(self) -> OwnedFd {
+        self.socket
+    }
+
     /// Whether the other side is still there.
     pub(super) fn is_open(&self) -> bool {
         let mut polled = [PollFd::from_borrowed_fd(self.socket.as_fd(), PollFlags::RDHUP)];
