@@ -1,0 +1,121 @@
+//! Payloads: what is written down of one memfd.
+//!
+//! - A [`Payload`] is that as this program has it. [`v1`] is how it lies in bytes; a change of the layout is another
+//!   version beside it.
+//! - The **form** says where the contents lie: in a segment, which is the file itself, or in a store, which is a copy.
+//!
+//! Payloads carry no magic and no checksum of their own: the records that hold them have both. Everything else about
+//! them is checked here.
+
+mod v1;
+#[cfg(test)]
+mod tests;
+
+use alloc::vec::Vec;
+
+use luo_core::{Record, Version, VersionRange};
+use luo_kho::{ByteLen, FrameRange, Name as Place};
+
+use crate::{Attributes, Name};
+
+/// The newest version.
+pub(crate) const NEWEST: Version = Version(1);
+/// Versions that this build reads.
+pub(crate) const READS: VersionRange = VersionRange::up_to(NEWEST);
+/// Versions that this build writes, newest first.
+pub(crate) const WRITES: [Version; 1] = [NEWEST];
+
+/// What is written down of one memfd.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Payload {
+    pub(crate) attributes: Attributes,
+    pub(crate) name: Name,
+    pub(crate) form: Form,
+}
+
+/// Where the contents lie.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Form {
+    /// Where they always lay: the file is attached.
+    Segment(FrameRange),
+    /// In preserved frames.
+    Store(StoreNames),
+}
+
+/// Where a copy lies, and how much of it there is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct StoreNames {
+    /// The slots, one frame each. `None` with the index: nothing was reserved, the file is one hole.
+    pub(crate) slots: Option<Place>,
+    /// The room for the page map.
+    pub(crate) index: Option<Place>,
+    /// Bytes of the page map.
+    pub(crate) index_len: u64,
+    /// Pages that the page map names.
+    pub(crate) pages: u64,
+}
+
+/// Why a payload is not believed. Its bytes were written by somebody else.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum PayloadError {
+    /// A version that this build does not read.
+    #[error("the payload has {version}, which this build does not read")]
+    Version {
+        /// Which.
+        version: Version,
+    },
+    /// Shorter or longer than it says of itself.
+    #[error("the payload has {found}, {expected} were expected")]
+    Length {
+        /// Its length.
+        found: ByteLen,
+        /// What it should be.
+        expected: ByteLen,
+    },
+    /// A field says something that cannot be.
+    #[error("the payload is impossible: {why}")]
+    Impossible {
+        /// Which field, and why.
+        why: &'static str,
+    },
+}
+
+impl StoreNames {
+    /// Nothing was reserved.
+    pub(crate) const NONE: Self = Self { slots: None, index: None, index_len: 0, pages: 0 };
+}
+
+impl Payload {
+    /// The most bytes that a payload of this version takes, whatever becomes of the file.
+    pub(crate) const fn most_bytes(version: Version) -> ByteLen {
+        match version {
+            NEWEST => v1::MOST_BYTES,
+            _ => ByteLen::ZERO,
+        }
+    }
+
+    /// The bytes in one version.
+    ///
+    /// # Errors
+    ///
+    /// [`PayloadError::Version`].
+    pub(crate) fn encode(&self, version: Version) -> Result<Vec<u8>, PayloadError> {
+        match version {
+            NEWEST => Ok(v1::encode(self)),
+            _ => Err(PayloadError::Version { version }),
+        }
+    }
+
+    /// What somebody else wrote.
+    ///
+    /// # Errors
+    ///
+    /// What the bytes say that cannot be.
+    pub(crate) fn decode(record: &Record<'_>) -> Result<Self, PayloadError> {
+        match record.version {
+            NEWEST => v1::decode(record.payload),
+            version => Err(PayloadError::Version { version }),
+        }
+    }
+}

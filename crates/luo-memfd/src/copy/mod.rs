@@ -1,0 +1,27 @@
+//! Copying a file's contents into preserved memory, and making a file of them again.
+//!
+//! - The **store** is what prepare reserves: **slots**, one frame each, for pages; and the **index**, room for their page
+//!   map. Slots that no page took cross too and are freed with the others.
+//! - A **round** copies what was written since the round before. Rounds are made in prepare, while users write; the last
+//!   one is freeze's.
+//!
+//! How freeze knows what to copy:
+//!
+//! | | prepare | freeze |
+//! |---|---|---|
+//! | nobody can change the contents: sealed against writing and shrinking | copies all | looks whether the file is as it was |
+//! | a dirty log | copies all, then rounds | copies what the log says; searches for holes again if the host keeps another number of pages than it should |
+//! | neither | reserves | copies all |
+
+mod placing;
+mod scan;
+mod batch;
+mod workers;
+mod index;
+mod save;
+mod make;
+#[cfg(test)]
+mod tests;
+
+pub(crate) use make::{claim, make};
+pub(crate) use save::{Hands, Saving};

@@ -1,0 +1,106 @@
+//! A memfd as programs hold it.
+
+use alloc::ffi::CString;
+use alloc::sync::Arc;
+use std::fs::File;
+use std::io;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+
+use rustix::fs::{MemfdFlags, ftruncate, memfd_create};
+use rustix::io::Errno;
+
+use crate::Attributes;
+
+/// A descriptor of a memfd. Clones are cheap and share it; what is recorded of the descriptor itself, its close-on-exec
+/// flag and its access, is that of this one.
+///
+/// ```
+/// use std::os::fd::AsFd;
+///
+/// let memfd = luo_memfd::Memfd::create("guest", 2 << 20)?;
+/// let clone = memfd.clone();
+/// assert_eq!(std::fs::File::from(clone.as_fd().try_clone_to_owned()?).metadata()?.len(), 2 << 20);
+/// # Ok::<(), std::io::Error>(())
+/// ```
+#[derive(Clone, Debug)]
+pub struct Memfd(Arc<Shared>);
+
+#[derive(Debug)]
+struct Shared {
+    descriptor: OwnedFd,
+    arrival: Option<Attributes>,
+}
+
+impl Memfd {
+    /// A new memfd, all of it a hole: closed on exec; seals can be added.
+    ///
+    /// It says that it may be executable (`MFD_EXEC`): where the default is otherwise, a memfd would be sealed so
+    /// that Linux 7.3 gives it back write-sealed after a kexec.
+    ///
+    /// # Errors
+    ///
+    /// The kernel's; [`io::ErrorKind::InvalidInput`] if the name holds a NUL.
+    pub fn create(name: &str, size: u64) -> io::Result<Self> {
+        let name = CString::new(name)?;
+        let descriptor = create(&name, MemfdFlags::CLOEXEC | MemfdFlags::ALLOW_SEALING | MemfdFlags::EXEC)?;
+        ftruncate(&descriptor, size)?;
+        Ok(descriptor.into())
+    }
+
+    /// A file on a duplicate of the descriptor, closed on exec. It shares the position.
+    ///
+    /// # Errors
+    ///
+    /// The kernel's.
+    pub fn to_file(&self) -> io::Result<File> {
+        Ok(self.as_fd().try_clone_to_owned()?.into())
+    }
+
+    /// The file itself, if nobody else holds it; otherwise [`to_file`](Self::to_file).
+    ///
+    /// # Errors
+    ///
+    /// The kernel's.
+    pub fn into_file(self) -> io::Result<File> {
+        match Arc::try_unwrap(self.0) {
+            Ok(Shared { descriptor, .. }) => Ok(descriptor.into()),
+            Err(shared) => Self(shared).to_file(),
+        }
+    }
+
+    /// One that came by reference, with what it looked like then.
+    pub(super) fn arrived(descriptor: OwnedFd, arrival: Attributes) -> Self {
+        Self(Arc::new(Shared { descriptor, arrival: Some(arrival) }))
+    }
+
+    pub(super) fn arrival(&self) -> Option<&Attributes> {
+        self.0.arrival.as_ref()
+    }
+}
+
+impl From<OwnedFd> for Memfd {
+    fn from(descriptor: OwnedFd) -> Self {
+        Self(Arc::new(Shared { descriptor, arrival: None }))
+    }
+}
+
+impl From<File> for Memfd {
+    fn from(file: File) -> Self {
+        OwnedFd::from(file).into()
+    }
+}
+
+impl AsFd for Memfd {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.0.descriptor.as_fd()
+    }
+}
+
+/// Makes a memfd. A kernel before 6.3 does not know the flags about executing, and has no seal for it.
+pub(super) fn create(name: &CString, flags: MemfdFlags) -> Result<OwnedFd, Errno> {
+    let newer = MemfdFlags::EXEC | MemfdFlags::NOEXEC_SEAL;
+    match memfd_create(name, flags) {
+        Err(Errno::INVAL) => memfd_create(name, flags.difference(newer)),
+        made => made,
+    }
+}
