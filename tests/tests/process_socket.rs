@@ -121,6 +121,26 @@ fn a_successor_that_is_killed_after_the_offer_loses_it() {
 }
 
 #[test]
+fn a_successor_does_not_believe_a_damaged_handover() {
+    let damages = [
+        (0, "address 0x0 does not hold a header of an arena"),
+        (41, "the header of an arena at address 0x0 has checksum"),
+    ];
+    for (at, why) in damages {
+        let mut pair = Pair::new("socket-damaged", 20_000);
+        pair.old.order("prepare");
+        pair.new.tell(&[&pair.connect()]);
+        pair.new.order("adopt");
+        pair.old.hear().unwrap();
+        pair.old.tell(&["offer", &format!("damage {at}")]);
+        pair.old.order("hand-over");
+        let error = pair.new.hear().unwrap_err();
+        assert!(error.starts_with(why), "{error}");
+        pair.goes_on(&format!("the successor refused: {error}"));
+    }
+}
+
+#[test]
 fn a_successor_that_hangs_loses_the_offer() {
     let mut pair = Pair::offered("socket-hangs", 200);
     pair.new.order("hang");

@@ -155,6 +155,12 @@ impl Actor {
                 self.hoard.push(File::from(leak));
                 Ok(String::from("leaked"))
             }
+            "damage" => {
+                let (memory, _) = self.memory.as_ref().ok_or("no memory")?;
+                let arena = File::from(memory.lend().arena.try_clone_to_owned()?);
+                arena.write_all_at(&[0xA5], number(words, 1).unwrap_or(0))?;
+                Ok(String::from("damaged"))
+            }
             "hoard" => self.hoard(number(words, 1).unwrap_or(0)),
             "state" => state(),
             "retire" => {

@@ -158,7 +158,7 @@ mod tests {
     fn large_requests_get_large_replies() {
         let control = control("large");
         let path = control.listener().path().to_path_buf();
-        let question: Vec<u8> = (0..LONGEST).map(|n| n.to_le_bytes()[1]).collect();
+        let question: Vec<u8> = (0..LONGEST as u64).map(|n| n.to_le_bytes()[1]).collect();
         let asked = question.clone();
         let client = thread::spawn(move || ask(path, &question, LONG));
         let request = control.next(LONG).unwrap().unwrap();

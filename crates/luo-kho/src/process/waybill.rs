@@ -268,3 +268,119 @@ impl Cargo {
         Ok(Self { arena, capacity, word, bell, guardian, segments, named })
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn file() -> OwnedFd {
+        crate::process::memfd::create("x", 0).unwrap()
+    }
+
+    fn segment(start: u64) -> Role {
+        Role::Segment(FrameRange::from_bounds(start, start + 4).unwrap())
+    }
+
+    fn roles(count: u64) -> Vec<Role> {
+        let first = [Role::Arena(FrameCount::new(64).unwrap()), Role::Word, Role::Bell, Role::Guardian];
+        first
+            .into_iter()
+            .chain((0..count).map(|n| segment(n << 18)))
+            .chain([Role::Named("a".into())])
+            .collect()
+    }
+
+    #[test]
+    fn what_lies_at_rest_is_read_as_it_was_written() {
+        let files: Vec<_> = (0..600).map(|_| file()).collect();
+        let loads: Vec<Load<'_>> = roles(595).into_iter().zip(files.iter().map(AsFd::as_fd)).collect();
+        let bytes = at_rest(&loads).unwrap();
+        assert_eq!(bytes.len(), 600 * 104 + 3 * 24, "three packets");
+        let entries = read_at_rest(&bytes).unwrap();
+        for ((role, file), entry) in loads.iter().zip(&entries) {
+            assert_eq!((&entry.role, entry.number), (role, file.as_raw_fd()));
+        }
+        assert_eq!(entries.len(), loads.len());
+        for cut in [0, 1, 23, 24, 25, bytes.len() - 1] {
+            assert!(read_at_rest(&bytes[..cut]).is_err(), "{cut} bytes");
+        }
+        let last = bytes.len() - 88 * 104;
+        let swapped = [&bytes[..24 + 253 * 104], &bytes[last..]].concat();
+        assert!(read_at_rest(&swapped).is_err(), "a packet is missing");
+        assert!(read_at_rest(&[&bytes[..], &bytes[..]].concat()).is_err(), "twice");
+    }
+
+    #[test]
+    fn the_bytes_of_version_1_never_change() {
+        let file = file();
+        let entry = encode(&Role::Named("name".into()), file.as_fd()).unwrap();
+        let stat = fstat(&file).unwrap();
+        let mut expected = Vec::new();
+        expected.extend(6u32.to_le_bytes());
+        expected.extend(file.as_raw_fd().to_le_bytes());
+        for word in [stat.st_dev, stat.st_ino, 0, 0] {
+            expected.extend(word.to_le_bytes());
+        }
+        expected.extend(b"name");
+        expected.resize(104, 0);
+        assert_eq!(entry.as_bytes(), expected);
+        let entry = encode(&segment(7), file.as_fd()).unwrap();
+        assert_eq!((entry.role.get(), entry.start.get(), entry.count.get()), (5, 7, 4));
+        for (code, role) in (1..).zip(roles(0)) {
+            let expected = if code == 5 { 6 } else { code };
+            assert_eq!(encode(&role, file.as_fd()).unwrap().role.get(), expected);
+        }
+    }
+
+    #[test]
+    fn entries_that_cannot_be_are_refused() {
+        let file = file();
+        let good = encode(&Role::Named("name".into()), file.as_fd()).unwrap();
+        assert!(entries(good.as_bytes()).is_ok());
+        let refused = |change: fn(&mut EntryV1)| {
+            let mut entry = good;
+            change(&mut entry);
+            assert!(entries(entry.as_bytes()).is_err(), "{entry:?}");
+        };
+        refused(|entry| entry.role = 0.into());
+        refused(|entry| entry.role = 7.into());
+        refused(|entry| entry.role = 5.into());
+        refused(|entry| entry.number = u32::MAX.into());
+        refused(|entry| entry.name = [0; NAME]);
+        refused(|entry| entry.name = [0xFF; NAME]);
+        refused(|entry| entry.name[NAME - 1] = b'x');
+        refused(|entry| {
+            entry.role = 5.into();
+            (entry.start, entry.count) = (u64::MAX.into(), u64::MAX.into());
+        });
+        refused(|entry| {
+            entry.role = 1.into();
+            entry.count = u64::MAX.into();
+        });
+        assert!(entries(&good.as_bytes()[..103]).is_err());
+    }
+
+    #[test]
+    fn what_arrives_must_be_what_was_sent_each_thing_once_and_nothing_missing() {
+        let sort = |entries: &[(Role, bool)]| {
+            let sent: Vec<_> = entries
+                .iter()
+                .map(|(role, same)| {
+                    let (file, other) = (file(), file());
+                    let entry = decode(&encode(role, file.as_fd()).unwrap()).unwrap();
+                    (entry, if *same { file } else { other })
+                })
+                .collect();
+            Cargo::sort(sent.into_iter())
+        };
+        let arena = || (Role::Arena(FrameCount::ONE), true);
+        let word = || (Role::Word, true);
+        let named = || (Role::Named("a".into()), true);
+        assert!(sort(&[arena(), word(), named()]).is_ok());
+        assert!(sort(&[arena()]).is_err(), "no word page");
+        assert!(sort(&[word()]).is_err(), "no arena");
+        assert!(sort(&[arena(), word(), word()]).is_err());
+        assert!(sort(&[arena(), word(), named(), named()]).is_err());
+        assert!(sort(&[arena(), (Role::Word, false)]).is_err(), "another file under the same number");
+    }
+}

@@ -29,7 +29,8 @@ pub(super) const ROOT_AT: usize = 40;
 /// Its length.
 const LENGTH: usize = 80;
 
-const KIND: BlockKind = BlockKind { what: "arena header", magic: u32::from_le_bytes(*b"LUOA"), version: 1 };
+const KIND: BlockKind =
+    BlockKind { what: "header of an arena", magic: u32::from_le_bytes(*b"LUOA"), version: 1 };
 
 #[derive(Clone, Copy, Debug, FromBytes, IntoBytes, Immutable, KnownLayout, Unaligned)]
 #[repr(C)]

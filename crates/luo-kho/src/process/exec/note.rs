@@ -117,3 +117,66 @@ fn write_all(file: impl rustix::fd::AsFd, mut bytes: &[u8], mut at: u64) -> rust
     }
     Ok(())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::FrameCount;
+    use crate::process::waybill::Role;
+    use alloc::borrow::ToOwned as _;
+    use rustix::fd::AsFd as _;
+
+    fn filled() -> OwnedFd {
+        let file = create().unwrap();
+        fill(file.as_fd(), &[(Role::Arena(FrameCount::ONE), file.as_fd()), (Role::Word, file.as_fd())])
+            .unwrap();
+        file
+    }
+
+    #[test]
+    fn nothing_has_happened_until_somebody_says_so() {
+        let file = filled();
+        let (entries, happened) = read(file.as_fd()).unwrap();
+        assert_eq!((entries.len(), happened), (2, None));
+        for mishap in [Mishap::Died, Mishap::Late] {
+            write_all(&file, &mishap.code().to_le_bytes(), HAPPENED_AT as u64).unwrap();
+            let (_, happened) = read(file.as_fd()).unwrap();
+            assert_eq!(happened, Some(if mishap == Mishap::Died { WayBack::Died } else { WayBack::Late }));
+        }
+        write_all(&file, &[9], HAPPENED_AT as u64).unwrap();
+        assert!(matches!(read(file.as_fd()), Err(LineError::Garbled { .. })));
+    }
+
+    #[test]
+    fn a_reason_is_cut_where_a_character_ends() {
+        let file = filled();
+        let long = "x".to_owned() + &"\u{e9}".repeat(4096);
+        refuse(file.as_fd(), &long);
+        let (entries, happened) = read(file.as_fd()).unwrap();
+        assert_eq!((entries.len(), happened), (2, Some(WayBack::Refused { reason: long[..4079].into() })));
+        refuse(file.as_fd(), "short");
+        assert_eq!(read(file.as_fd()).unwrap().1, Some(WayBack::Refused { reason: "short".into() }));
+        // A length that cannot be.
+        write_all(&file, &u32::MAX.to_le_bytes(), 8).unwrap();
+        assert!(matches!(read(file.as_fd()), Ok((_, Some(WayBack::Refused { .. })))));
+    }
+
+    #[test]
+    fn files_that_are_something_else_are_not_believed() {
+        let short = memfd::create("x", 100).unwrap();
+        let huge = memfd::create("x", 1 << 40).unwrap();
+        let zeros = memfd::create("x", 8192).unwrap();
+        for file in [short, huge, zeros, create().unwrap()] {
+            assert!(matches!(read(file.as_fd()), Err(LineError::Garbled { .. })));
+        }
+        let file = filled();
+        for at in [0, 4, 4096, 4100, 4104, 4108, 4130] {
+            let mut byte = [0];
+            pread(&file, &mut byte, at).unwrap();
+            write_all(&file, &[byte[0] ^ 4], at).unwrap();
+            assert!(matches!(read(file.as_fd()), Err(LineError::Garbled { .. })), "byte {at}");
+            write_all(&file, &byte, at).unwrap();
+        }
+        assert!(read(file.as_fd()).is_ok());
+    }
+}

@@ -181,7 +181,6 @@ impl Kho for ProcessKho {
         }
         if matches!(self.standing, Standing::Adopting(_)) {
             self.generation += 1;
-            self.ring();
         }
         self.standing = standing;
         Ok(())

@@ -53,11 +53,11 @@ pub struct ProcessKho {
     segments: Segments,
     claims: Claims,
     standing: Standing,
-    /// Rung after the commit, so that whoever waits for it looks at the word.
+    /// Rung at the first change after the commit, so that whoever waits for it looks at the word.
     bell: Option<OwnedFd>,
     /// A pidfd of the guardian that watched over the exec which brought this program here, until it is reaped.
     guardian: Option<OwnedFd>,
-    /// How this program came to the memory, until it owns it: a predecessor listens there for its end.
+    /// How this program came to the memory, until it changes it: a predecessor listens there for its end.
     way: Option<Arc<Way>>,
 }
 
@@ -182,6 +182,7 @@ impl ProcessKho {
     fn change(&mut self) -> Result<(), KhoError> {
         match self.standing {
             Standing::Running(_) => {
+                self.ring();
                 self.reap_guardian(false);
                 self.arena.own()
             }
@@ -216,7 +217,7 @@ impl ProcessKho {
         }
     }
 
-    /// From now on the commit rings this bell: an eventfd.
+    /// The first change after the commit rings this bell: an eventfd.
     pub(super) fn hang_bell(&mut self, bell: Option<OwnedFd>) {
         self.bell = bell;
     }
@@ -237,6 +238,9 @@ impl ProcessKho {
     /// Every change of memory does so without waiting, and so does the end of this value.
     pub fn reap_guardian(&mut self, wait: bool) -> bool {
         let wait = wait && !matches!(self.standing, Standing::Adopting(_));
+        if wait {
+            self.ring();
+        }
         if let Some(guardian) = &self.guardian {
             let patience = Deadline::after(if wait { GUARDIAN } else { Duration::ZERO });
             if wait && wait_readable([guardian.as_fd()], patience) != Ok([true]) {
@@ -250,7 +254,8 @@ impl ProcessKho {
         self.guardian.is_none()
     }
 
-    /// Lets whoever waits for the commit know.
+    /// Lets whoever waits for the commit know, once. Not in the commit itself, where the guest waits: waking others takes
+    /// longer than all the rest, and they look at the word from time to time anyway.
     fn ring(&mut self) {
         if let Some(bell) = self.bell.take() {
             // Whoever waits looks at the word all the same, only later.

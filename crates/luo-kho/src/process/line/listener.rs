@@ -145,7 +145,7 @@ pub(in crate::process) fn dial(path: &Path, time: Duration) -> Result<Line, Line
             Ok(()) => break,
             Err(Errno::INTR) => {}
             // The backlog is full. There is nothing to poll for.
-            Err(Errno::AGAIN) if deadline.0.is_none_or(|end| std::time::Instant::now() < end) => {
+            Err(Errno::AGAIN) if !deadline.is_over() => {
                 std::thread::sleep(Duration::from_millis(1));
             }
             Err(Errno::AGAIN) => return Err(LineError::Deadline { awaited: "answer the call" }),

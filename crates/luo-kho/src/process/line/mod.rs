@@ -111,6 +111,16 @@ impl Deadline {
         Self(Instant::now().checked_add(time))
     }
 
+    /// So long from now, if that is sooner.
+    pub(super) fn or_after(self, time: Duration) -> Self {
+        let Self(soon) = Self::after(time);
+        Self(self.0.into_iter().chain(soon).min())
+    }
+
+    pub(super) fn is_over(self) -> bool {
+        self.0.is_some_and(|end| end <= Instant::now())
+    }
+
     fn left(self) -> Option<Timespec> {
         let left = self.0?.saturating_duration_since(Instant::now());
         Timespec::try_from(left).ok()

@@ -3,6 +3,7 @@
 use alloc::borrow::ToOwned as _;
 use alloc::string::String;
 use alloc::vec::Vec;
+use core::time::Duration;
 use std::path::Path;
 
 use rustix::event::{EventfdFlags, eventfd};
@@ -17,6 +18,10 @@ use crate::process::segment::duplicate;
 use crate::process::waybill::{self, Load, Role};
 use crate::process::{Lent, ProcessKho, Terms};
 use crate::{Departed, FrameRange, Kho, KhoError, Offer};
+
+/// How often the word is looked at without being told: the successor makes itself heard when the guest runs again, not
+/// before.
+const GLANCE: Duration = Duration::from_millis(1);
 
 /// Takes the memory to a successor that was started beforehand. One successor at a time; others are turned away.
 #[derive(Debug)]
@@ -180,18 +185,22 @@ impl Socket {
         let deadline = Deadline::after(self.terms.blackout);
         let word = offer.word().to_bits().to_le_bytes();
         let mut told = line.say(Kind::Offered, &word, deadline);
+        let mut bell = warm.bell.as_fd();
         while told.is_ok() {
-            let ready = wait_readable([warm.bell.as_fd(), line.as_fd()], deadline)?;
+            let [rung, spoken] = wait_readable([bell, line.as_fd()], deadline.or_after(GLANCE))?;
             if let Some(departed) = Departed::witness(kho, offer)? {
                 return Ok(departed);
             }
-            told = match ready {
+            if rung {
+                // It rang, and the word has not moved: it was not the successor. It does not stop ringing.
+                bell = line.as_fd();
+            }
+            if spoken {
                 // All that it can have to say is no.
-                [_, true] => line.hear(Kind::Refused, 0, AWAITED, deadline).map(drop),
-                // Somebody rang, and the word has not moved: it was not the successor. It cannot ring again.
-                [true, false] => wait_for_line(line, deadline, AWAITED),
-                [false, false] => Err(LineError::Deadline { awaited: AWAITED }),
-            };
+                told = line.hear(Kind::Refused, 0, AWAITED, deadline).map(drop);
+            } else if deadline.is_over() {
+                told = Err(LineError::Deadline { awaited: AWAITED });
+            }
         }
         // Whatever was said: the word decides.
         match (Departed::witness(kho, offer)?, told) {
@@ -199,13 +208,6 @@ impl Socket {
             (None, Err(error)) => Err(error.into()),
             (None, Ok(())) => Err(gone),
         }
-    }
-}
-
-fn wait_for_line(line: &Line, deadline: Deadline, awaited: &'static str) -> Result<(), LineError> {
-    match wait_readable([line.as_fd()], deadline)? {
-        [true] => Ok(()),
-        [false] => Err(LineError::Deadline { awaited }),
     }
 }
 

@@ -7,8 +7,9 @@
 //!    |  <------------- ready ------------------------ |   Arrival::adopt
 //!  freeze, offer (the word)
 //!    |  -------------- offered ---------------------> |   it opens the memory, retrieves, sets state
-//!    |  <------------- the bell --------------------- |   commit (the word)
-//!  departs                                          resumes
+//!    |                                                |   commit (the word); the guest runs
+//!    |  <------------- the bell --------------------- |   its first change of memory
+//!  departs
 //! ```
 //!
 //! Either side may say *refused*, with its reason, instead of what it is to say. The predecessor is its own guardian: if the
