@@ -4,6 +4,7 @@
 //! the guardian brings the old program back, it answers in another process; the test notices by what it says.
 #![expect(clippy::unwrap_used, clippy::missing_errors_doc, reason = "what goes wrong in a test panics")]
 
+use std::ffi::OsStr;
 use std::io::{BufRead as _, BufReader, Write as _};
 use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
@@ -41,6 +42,8 @@ pub struct State {
     pub blocked: String,
     /// Ignored signals.
     pub ignored: String,
+    /// Blocks of 512 bytes that its arena takes.
+    pub blocks: u64,
 }
 
 /// A folder that goes with the test.
@@ -70,18 +73,27 @@ impl Drop for Folder {
 impl Actor {
     /// Starts one. `program` is the binary of the actor, `env!("CARGO_BIN_EXE_process-actor")` in a test.
     pub fn start(program: impl AsRef<Path>) -> Self {
-        Self::start_as(program, None)
+        Self::start_by(Command::new(program.as_ref()))
     }
 
     /// Starts one as another user, which only root may do.
-    pub fn start_as(program: impl AsRef<Path>, user: Option<u32>) -> Self {
+    pub fn start_as(program: impl AsRef<Path>, user: u32) -> Self {
+        let mut command = Command::new(program.as_ref());
+        command.uid(user).gid(user);
+        Self::start_by(command)
+    }
+
+    /// Starts one with this variable in its environment.
+    pub fn start_with(program: impl AsRef<Path>, name: &str, value: impl AsRef<OsStr>) -> Self {
+        let mut command = Command::new(program.as_ref());
+        command.env(name, value);
+        Self::start_by(command)
+    }
+
+    fn start_by(mut command: Command) -> Self {
         // Whoever loses its parent becomes a child of this process, which ends it when the test is over.
         set_child_subreaper(Some(rustix::process::getpid())).unwrap();
-        let mut command = Command::new(program.as_ref());
         command.stdin(Stdio::piped()).stdout(Stdio::piped());
-        if let Some(user) = user {
-            command.uid(user).gid(user);
-        }
         let mut child = command.spawn().unwrap();
         let (orders, out) = (child.stdin.take(), child.stdout.take().unwrap());
         let (sender, answers) = channel();
@@ -156,6 +168,7 @@ impl Actor {
             crossing: number("crossing"),
             blocked: field("blocked"),
             ignored: field("ignored"),
+            blocks: number("blocks"),
         }
     }
 

@@ -20,16 +20,17 @@ fn the_guest_goes_on_in_the_same_process_many_times() {
     let mut actor = founded();
     let guest = actor.tell(&["look"]);
     let mut first = None;
-    for generation in 1..=30 {
+    for generation in 1..=200 {
         let arrived = actor.tell(&["exec", "prepare", "offer", "hand-over"]);
         assert_eq!(arrived, format!("arrived forth; generation {generation}"));
-        assert_eq!(actor.tell(&["reap"]), "true");
+        assert_eq!(actor.tell(&["tick 0", "reap"]), "true");
         let state = actor.state();
         assert_eq!(state.pid, actor.pid().as_raw_nonzero().get());
         assert_eq!((state.crossing, state.blocked.as_str()), (0, "0000000000000000"));
         // The standard library of the new program ignores SIGPIPE (13) again; nothing else.
         assert_eq!(state.ignored, "0000000000001000");
-        assert_eq!(*first.get_or_insert(state.open), state.open, "descriptors leak");
+        let taken = (state.open, state.blocks);
+        assert_eq!(*first.get_or_insert(taken), taken, "descriptors or frames leak");
     }
     assert_eq!(actor.tell(&["look"]), guest);
     assert_eq!(actor.tell(&["tick 2"]), "7");
@@ -144,6 +145,21 @@ fn a_successor_that_aborts_is_replaced_by_the_old_program() {
 #[test]
 fn a_successor_that_refuses_is_replaced_by_the_old_program_which_learns_why() {
     comes_back("refuse", 20_000, "refused: unknown version", |_| {});
+}
+
+#[test]
+fn the_service_manager_is_told_which_process_came_back() {
+    let folder = Folder::new("exec-notify");
+    let manager = std::os::unix::net::UnixDatagram::bind(folder.path("notify")).unwrap();
+    manager.set_read_timeout(Some(std::time::Duration::from_mins(1))).unwrap();
+    let mut actor = Actor::start_with(ACTOR, "NOTIFY_SOCKET", folder.path("notify"));
+    let guardian = actor.tell(&["found", "exec self adopt,die", "prepare"]);
+    actor.tell(&["offer"]);
+    assert_eq!(actor.ask("hand-over").unwrap(), "arrived back: died; generation 1");
+    actor.state();
+    let mut message = [0; 64];
+    let len = manager.recv(&mut message).unwrap();
+    assert_eq!(String::from_utf8_lossy(&message[..len]), format!("MAINPID={guardian}"));
 }
 
 #[test]

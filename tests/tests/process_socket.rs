@@ -231,7 +231,7 @@ fn only_the_same_user_and_root_may_call() {
     let program = folder.join("actor");
     std::fs::copy(ACTOR, &program).unwrap();
     open(&program, 0o755);
-    let mut stranger = Actor::start_as(&program, Some(65_534));
+    let mut stranger = Actor::start_as(&program, 65_534);
     let connect = pair.connect();
     assert_eq!(stranger.ask(&connect).unwrap_err(), "connect failed with errno 13", "mode 0600");
     // The file system is not the only guard.
@@ -257,7 +257,7 @@ fn whoever_listens_as_somebody_else_is_not_believed() {
     std::fs::set_permissions(folder.path(""), std::fs::Permissions::from_mode(0o777)).unwrap();
     let program = folder.path("actor");
     std::fs::copy(ACTOR, &program).unwrap();
-    let mut impostor = Actor::start_as(&program, Some(65_534));
+    let mut impostor = Actor::start_as(&program, 65_534);
     let path = folder.path("socket");
     impostor.tell(&["found", &format!("listen {}", path.display())]);
     let mut new = Actor::start(ACTOR);

@@ -162,7 +162,12 @@ impl Actor {
                 Ok(String::from("damaged"))
             }
             "hoard" => self.hoard(number(words, 1).unwrap_or(0)),
-            "state" => state(),
+            "state" => {
+                let blocks = self.memory.as_ref().map_or(0, |(memory, _)| {
+                    rustix::fs::fstat(memory.lend().arena).map_or(0, |stat| stat.st_blocks)
+                });
+                Ok(format!("{} blocks={blocks}", state()?))
+            }
             "retire" => {
                 let (memory, _) = self.memory.as_mut().ok_or("no memory")?;
                 let owned = self.owned.take().ok_or("not the owner")?;

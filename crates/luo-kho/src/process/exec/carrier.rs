@@ -24,7 +24,7 @@ use crate::process::error::host;
 use crate::process::segment::duplicate;
 use crate::process::waybill::{self, Load, Role};
 use crate::process::{Lent, OpenError, ProcessKho};
-use crate::{Departed, FrameRange, Kho as _, KhoError, Offer};
+use crate::{Departed, KhoError, Offer};
 
 /// From the offer to the commit, unless the embedder says otherwise: 5 s. Starting a program takes milliseconds.
 const BLACKOUT: Duration = Duration::from_secs(5);
@@ -60,7 +60,7 @@ struct Ready {
     _bell: OwnedFd,
     _waybill: OwnedFd,
     carried: Vec<i32>,
-    segments: Vec<FrameRange>,
+    edition: u64,
     ignored: u64,
 }
 
@@ -160,9 +160,16 @@ impl Exec {
         note::fill(waybill.as_fd(), &loads)?;
         let (program, _) =
             self.forth.lay_out(&alloc::format!("{VERSION}:{}:{number}", std::process::id()))?;
-        let segments = segments.into_iter().map(|(range, _)| range).collect();
         let ignored = door::ignored();
-        Ok(Ready { program, guardian, _bell: bell, _waybill: waybill, carried, segments, ignored })
+        Ok(Ready {
+            program,
+            guardian,
+            _bell: bell,
+            _waybill: waybill,
+            carried,
+            edition: kho.edition(),
+            ignored,
+        })
     }
 
     fn start_guardian(
@@ -250,7 +257,7 @@ impl Carrier<ProcessKho> for Exec {
         if ready.guardian.as_ref().is_some_and(|guardian| !guardian.is_alive()) {
             return Err(CarrierError::Unguarded);
         }
-        if kho.segments() != ready.segments {
+        if kho.edition() != ready.edition {
             return Err(CarrierError::CargoChanged);
         }
         let departure = Departure::begin(&ready.carried, ready.ignored).map_err(host("close_range"))?;

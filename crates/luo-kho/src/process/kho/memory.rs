@@ -113,6 +113,7 @@ impl Memory for ProcessKho {
             segments.remove(range);
             return Err(error);
         }
+        self.edition += 1;
         Ok(range)
     }
 
@@ -125,6 +126,7 @@ impl Memory for ProcessKho {
         let count = segments.iter().len();
         arena.fit_table(&mut segments.table, count)?;
         self.claims.forget(segment);
+        self.edition += 1;
         Ok(())
     }
 

@@ -51,6 +51,8 @@ pub struct ProcessKho {
     root: Option<Root>,
     generation: Generation,
     segments: Segments,
+    /// Counts every attach and detach.
+    edition: u64,
     claims: Claims,
     standing: Standing,
     /// Rung at the first change after the commit, so that whoever waits for it looks at the word.
@@ -126,6 +128,7 @@ impl ProcessKho {
             root: None,
             generation: 0,
             segments,
+            edition: 0,
             claims,
             standing,
             bell: None,
@@ -154,6 +157,11 @@ impl ProcessKho {
     pub fn lend(&self) -> Lent<'_> {
         let segments = self.segments.iter().map(|(range, file)| (range, file.as_fd())).collect();
         Lent { arena: self.arena.file(), word: self.page.file(), segments }
+    }
+
+    /// Changes whenever something is attached or detached: whether what a carrier was told still holds.
+    pub(super) fn edition(&self) -> u64 {
+        self.edition
     }
 
     /// Frames that are free, allocated, and used by this backend itself. Equal before and after: nothing leaked.
@@ -325,6 +333,7 @@ impl Unopened {
             root,
             generation,
             segments,
+            edition: 0,
             claims,
             standing,
             bell: None,

@@ -17,7 +17,7 @@ use crate::process::line::{Deadline, Line, LineError, Listener, wait_readable};
 use crate::process::segment::duplicate;
 use crate::process::waybill::{self, Load, Role};
 use crate::process::{Lent, ProcessKho, Terms};
-use crate::{Departed, FrameRange, Kho, KhoError, Offer};
+use crate::{Departed, KhoError, Offer};
 
 /// How often the word is looked at without being told: the successor makes itself heard when the guest runs again, not
 /// before.
@@ -44,7 +44,7 @@ struct Successor {
 #[derive(Debug)]
 struct Warm {
     bell: OwnedFd,
-    segments: Vec<FrameRange>,
+    edition: u64,
 }
 
 impl Socket {
@@ -156,8 +156,7 @@ impl Socket {
             line.send(&packet, &files, Deadline::after(self.terms.message))?;
         }
         self.hear_ready(line)?;
-        let segments = segments.into_iter().map(|(range, _)| range).collect();
-        Ok(Warm { bell, segments })
+        Ok(Warm { bell, edition: kho.edition() })
     }
 
     /// Waits for the successor, and turns others away meanwhile.
@@ -178,7 +177,7 @@ impl Socket {
         const AWAITED: &str = "commit";
         let gone = CarrierError::Gone { awaited: AWAITED };
         let (Some(successor), Some(warm)) = (&self.successor, &self.warm) else { return Err(gone) };
-        if kho.segments() != warm.segments {
+        if kho.edition() != warm.edition {
             return Err(CarrierError::CargoChanged);
         }
         let line = &successor.line;

@@ -282,8 +282,11 @@ fn segments_that_come_too_late_are_noticed() {
     let mut socket = Socket::bind(place.socket()).unwrap().with_terms(TERMS);
     let path = place.socket();
     let new = thread::spawn(move || connect(path, &[], TERMS).unwrap().adopt().map(drop));
+    let first = attach(&mut old, file().as_fd(), count(1)).unwrap();
     socket.prepare(&mut old).unwrap();
-    attach(&mut old, file().as_fd(), count(1)).unwrap();
+    // Another file under the same numbers.
+    crate::Memory::detach(&mut old, first).unwrap();
+    assert_eq!(attach(&mut old, file().as_fd(), count(1)), Ok(first));
     let offer = ownership::offer(&mut old, owned).unwrap();
     assert_eq!(socket.hand_over(&mut old, offer), Err(CarrierError::CargoChanged));
     let _owned = ownership::revoke(&mut old, offer).unwrap();
