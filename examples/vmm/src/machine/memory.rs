@@ -1,0 +1,89 @@
+//! Guest memory as this program reaches it: memfds, mapped.
+
+use std::fs::File;
+use std::io;
+
+use luo_memfd::Memfd;
+use vm_memory::mmap::MmapRegionError;
+use vm_memory::{
+    FileOffset, GuestAddress, GuestMemoryMmap, GuestRegionCollectionError, GuestRegionMmap, MmapRegion,
+};
+
+use crate::guest::Layout;
+
+/// The regions of a guest, mapped shared. Clones share the mappings.
+#[derive(Clone, Debug)]
+pub(crate) struct Mapped(GuestMemoryMmap);
+
+/// Whether mapping puts the pages in place too.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Populate {
+    /// All of them, now: it takes time, and nobody waits.
+    Now,
+    /// Each when it is touched.
+    Later,
+}
+
+/// Why there is no guest memory.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum MapError {
+    /// The host gave none.
+    #[error("the host gives no memory: {0}")]
+    Host(#[from] io::Error),
+    /// It cannot be mapped.
+    #[error("guest memory cannot be mapped: {0}")]
+    Map(#[from] MmapRegionError),
+    /// The regions do not make up a guest's memory.
+    #[error("guest memory is not in order: {0}")]
+    Regions(#[from] GuestRegionCollectionError),
+    /// The files are not those of this layout.
+    #[error("{found} files cannot be the {wanted} regions of the guest")]
+    Files {
+        /// How many there are.
+        found: usize,
+        /// How many there have to be.
+        wanted: usize,
+    },
+}
+
+/// What `/proc` calls the memfds.
+const NAME: &str = "luo-vmm-guest";
+
+/// Fresh memfds for the regions of a guest, all holes.
+///
+/// # Errors
+///
+/// [`MapError::Host`].
+pub(crate) fn create(layout: &Layout) -> Result<Vec<Memfd>, MapError> {
+    let memfd = |(_, bytes): (u64, u64)| Memfd::create(NAME, bytes);
+    layout.regions().into_iter().map(memfd).collect::<io::Result<_>>().map_err(MapError::Host)
+}
+
+impl Mapped {
+    /// Maps the regions of a guest, each from its file.
+    ///
+    /// # Errors
+    ///
+    /// [`MapError`].
+    pub(crate) fn new(layout: &Layout, files: Vec<File>, populate: Populate) -> Result<Self, MapError> {
+        let regions = layout.regions();
+        if files.len() != regions.len() {
+            return Err(MapError::Files { found: files.len(), wanted: regions.len() });
+        }
+        let more = if populate == Populate::Now { libc::MAP_POPULATE } else { libc::MAP_NORESERVE };
+        let region = |((start, bytes), file): ((u64, u64), File)| {
+            let bytes = usize::try_from(bytes).map_err(io::Error::other)?;
+            let (file, access) = (FileOffset::new(file, 0), libc::PROT_READ | libc::PROT_WRITE);
+            let mapping = MmapRegion::build(Some(file), bytes, access, libc::MAP_SHARED | more)?;
+            let region = GuestRegionMmap::new(mapping, GuestAddress(start));
+            Ok(region.ok_or(GuestRegionCollectionError::UnsortedMemoryRegions)?)
+        };
+        let mapped = regions.into_iter().zip(files).map(region).collect::<Result<Vec<_>, MapError>>()?;
+        Ok(Self(GuestMemoryMmap::from_regions(mapped)?))
+    }
+
+    /// The memory, by guest addresses.
+    pub(crate) const fn guest(&self) -> &GuestMemoryMmap {
+        &self.0
+    }
+}

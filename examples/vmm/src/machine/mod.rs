@@ -1,0 +1,304 @@
+//! The machine: guest memory, and the vCPUs that execute the guest in it.
+//!
+//! - An [`Entry`] is the permission to enter vCPUs. Only who owns the guest can make one.
+//! - A [`Vcpu`] lies still, or is in its **seat**: a thread that executes it until it is told to stop, and then saves its
+//!   state.
+//! - The machine **runs** while its vCPUs are in their seats. Nobody else writes guest memory; so when it has stopped,
+//!   nobody does.
+//!
+//! What executes a vCPU is the processor ([`kvm`]), or a thread that does the guest's steps in Rust ([`threads`]).
+
+mod door;
+mod error;
+mod kvm;
+mod memory;
+mod saver;
+mod seat;
+mod shared;
+mod threads;
+#[cfg(test)]
+mod tests;
+
+use std::sync::Arc;
+
+use luo_kho::Owned;
+use parking_lot::Mutex;
+
+use crate::devices::Devices;
+use crate::guest::{Layout, forget_widest};
+use crate::state::{GuestState, KvmVcpu, MachineState, ThreadVcpu};
+use crate::trace::{Mark, Trace};
+
+pub(crate) use error::MachineError;
+pub(crate) use kvm::available;
+pub(crate) use memory::{Mapped, Populate, create};
+pub(crate) use saver::{MachineSaver, Saved};
+
+use kvm::KvmMachine;
+use seat::{Left, Seat};
+use shared::{Doorbell, Shared};
+use threads::Bells;
+
+/// What executes the guest.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+pub(crate) enum Kind {
+    /// The processor, by way of /dev/kvm.
+    Kvm,
+    /// Threads of this program, which do the guest's steps in Rust: no virtual machine.
+    Thread,
+}
+
+/// Permission to enter vCPUs: who makes one shows that the guest is his.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Entry(());
+
+impl Entry {
+    /// The owner's.
+    pub(crate) const fn by(_: &Owned) -> Self {
+        Self(())
+    }
+}
+
+/// One vCPU.
+enum Vcpu {
+    Kvm(kvm::Vcpu),
+    Thread(threads::Vcpu),
+}
+
+/// The state of one vCPU.
+enum VcpuState {
+    Kvm(Box<KvmVcpu>),
+    Thread(ThreadVcpu),
+}
+
+/// See the room's head.
+pub(crate) struct Machine {
+    layout: Layout,
+    // Before what they use: they are dropped first.
+    seats: Vec<Seat>,
+    /// In the order of their numbers; none while they are in their seats.
+    vcpus: Vec<Vcpu>,
+    /// `None` for a guest of threads.
+    kvm: Option<KvmMachine>,
+    shared: Arc<Shared>,
+    running: bool,
+}
+
+impl Vcpu {
+    /// Executes it until it is told to stop, and completes what it has begun.
+    fn run(&mut self, entry: Entry, shared: &Shared) -> Result<(), MachineError> {
+        match self {
+            Self::Kvm(vcpu) => vcpu.run(entry, shared),
+            Self::Thread(vcpu) => vcpu.run(entry, shared),
+        }
+    }
+
+    fn save(&self) -> Result<VcpuState, MachineError> {
+        match self {
+            Self::Kvm(vcpu) => vcpu.save().map(VcpuState::Kvm),
+            Self::Thread(vcpu) => Ok(VcpuState::Thread(vcpu.save())),
+        }
+    }
+}
+
+impl Machine {
+    /// Makes a machine that lies still, in memory that is there. It is to be booted or restored.
+    ///
+    /// # Errors
+    ///
+    /// [`MachineError`].
+    pub(crate) fn new(
+        kind: Kind,
+        layout: Layout,
+        memory: Mapped,
+        devices: Arc<Mutex<Devices>>,
+        trace: Arc<Trace>,
+    ) -> Result<Self, MachineError> {
+        let (kvm, vcpus, doorbell) = match kind {
+            Kind::Kvm => {
+                let (machine, vcpus) = KvmMachine::new(&layout, &memory)?;
+                let doorbell = Doorbell::Kvm(machine.vm());
+                (Some(machine), vcpus.into_iter().map(Vcpu::Kvm).collect(), doorbell)
+            }
+            Kind::Thread => {
+                let bells = Bells::new(layout.vcpus());
+                let vcpus = (0..layout.vcpus()).map(|vcpu| threads::Vcpu::new(&layout, vcpu, &bells));
+                (None, vcpus.map(Vcpu::Thread).collect(), Doorbell::Threads(bells.clone()))
+            }
+        };
+        let shared = Arc::new(Shared::new(devices, trace, memory, doorbell));
+        let seats = (0..layout.vcpus()).map(|vcpu| Seat::new(vcpu, &shared)).collect::<Result<_, _>>()?;
+        Ok(Self { layout, seats, vcpus, kvm, shared, running: false })
+    }
+
+    /// What machine it is.
+    pub(crate) const fn layout(&self) -> &Layout {
+        &self.layout
+    }
+
+    /// What executes the guest.
+    pub(crate) const fn kind(&self) -> Kind {
+        if self.kvm.is_some() { Kind::Kvm } else { Kind::Thread }
+    }
+
+    /// Its memory.
+    pub(crate) fn memory(&self) -> &Mapped {
+        &self.shared.memory
+    }
+
+    /// Cycles of the guest's clock in a millisecond.
+    pub(crate) fn clock_khz(&self) -> u64 {
+        match self.vcpus.first() {
+            Some(Vcpu::Kvm(vcpu)) => vcpu.clock_khz(),
+            // Nanoseconds.
+            _ => 1_000_000,
+        }
+    }
+
+    /// Lets the guest forget the widest step of its clock, so that a pause that somebody asked for does not count. The
+    /// machine lies still, and is ours.
+    ///
+    /// # Errors
+    ///
+    /// [`MachineError::NotNow`], [`MachineError::Look`].
+    pub(crate) fn forget_widest(&self) -> Result<(), MachineError> {
+        if self.running {
+            return Err(MachineError::NotNow("runs"));
+        }
+        Ok((0..self.layout.vcpus()).try_for_each(|vcpu| forget_widest(self.memory().guest(), vcpu))?)
+    }
+
+    /// Whether vCPUs are in their seats.
+    pub(crate) const fn is_running(&self) -> bool {
+        self.running
+    }
+
+    /// Puts vCPUs where a guest begins.
+    ///
+    /// # Errors
+    ///
+    /// [`MachineError`].
+    pub(crate) fn boot(&mut self) -> Result<(), MachineError> {
+        for vcpu in &mut self.vcpus {
+            match vcpu {
+                Vcpu::Kvm(vcpu) => vcpu.boot(&self.layout)?,
+                Vcpu::Thread(vcpu) => vcpu.boot(),
+            }
+        }
+        Ok(())
+    }
+
+    /// Puts vCPUs where the state says. Writes no guest memory.
+    ///
+    /// # Errors
+    ///
+    /// [`MachineError`]; the machine is of no use then.
+    pub(crate) fn restore(&mut self, state: &MachineState) -> Result<(), MachineError> {
+        let MachineState { layout, guest } = state;
+        if *layout != self.layout {
+            return Err(MachineError::Other { what: "its memory or its vCPUs" });
+        }
+        match (&mut self.kvm, guest) {
+            (Some(machine), GuestState::Kvm { platform, vcpus }) => {
+                machine.restore(platform)?;
+                for (vcpu, state) in self.vcpus.iter_mut().zip(vcpus) {
+                    let Vcpu::Kvm(vcpu) = vcpu else { return Err(MachineError::Other { what: "a vCPU" }) };
+                    vcpu.restore(state)?;
+                }
+            }
+            (None, GuestState::Threads { vcpus }) => {
+                for (vcpu, state) in self.vcpus.iter_mut().zip(vcpus) {
+                    let Vcpu::Thread(vcpu) = vcpu else {
+                        return Err(MachineError::Other { what: "a vCPU" });
+                    };
+                    vcpu.restore(state)?;
+                }
+            }
+            _ => return Err(MachineError::Other { what: "what executes it" }),
+        }
+        Ok(())
+    }
+
+    /// Lets the guest run: its vCPUs are entered as soon as their threads are awake.
+    ///
+    /// # Errors
+    ///
+    /// [`MachineError::NotNow`], [`MachineError::Gone`].
+    pub(crate) fn run(&mut self, owned: &Owned) -> Result<(), MachineError> {
+        if self.running {
+            return Err(MachineError::NotNow("runs already"));
+        }
+        let entry = Entry::by(owned);
+        self.shared.begin();
+        self.running = true;
+        self.seats.iter().zip(self.vcpus.drain(..)).try_for_each(|(seat, vcpu)| seat.take(vcpu, entry))
+    }
+
+    /// Takes the guest out: afterwards nobody writes its memory. Marks when the last vCPU was out.
+    ///
+    /// # Errors
+    ///
+    /// The first vCPU that could not be executed or saved; all of them lie still all the same.
+    pub(crate) fn stop(&mut self) -> Result<MachineState, MachineError> {
+        if !self.running {
+            return Err(MachineError::NotNow("lies still already"));
+        }
+        self.shared.end();
+        self.seats.iter().for_each(Seat::kick);
+        let mut states = Vec::with_capacity(self.seats.len());
+        let (mut last, mut failed) = (0, None);
+        for seat in &self.seats {
+            match seat.wait() {
+                Ok(Left { vcpu, state, at }) => {
+                    self.vcpus.push(vcpu);
+                    last = last.max(at);
+                    match state {
+                        Ok(state) => states.push(state),
+                        Err(error) => failed = failed.or(Some(error)),
+                    }
+                }
+                Err(gone) => failed = failed.or(Some(gone)),
+            }
+        }
+        self.running = false;
+        self.shared.trace.mark_at(Mark::Stopped, last);
+        match failed {
+            None => self.state_of(states),
+            Some(error) => Err(error),
+        }
+    }
+
+    fn state_of(&self, states: Vec<VcpuState>) -> Result<MachineState, MachineError> {
+        let (mut of_kvm, mut of_threads) = (Vec::new(), Vec::new());
+        for state in states {
+            match state {
+                VcpuState::Kvm(state) => of_kvm.push(state),
+                VcpuState::Thread(state) => of_threads.push(state),
+            }
+        }
+        let guest = match &self.kvm {
+            Some(machine) => GuestState::Kvm { platform: Box::new(machine.save()?), vcpus: of_kvm },
+            None => GuestState::Threads { vcpus: of_threads },
+        };
+        Ok(MachineState { layout: self.layout, guest })
+    }
+}
+
+impl Drop for Machine {
+    fn drop(&mut self) {
+        if self.running {
+            // Nobody wants the state of a machine that is given up.
+            drop(self.stop());
+        }
+    }
+}
+
+impl core::fmt::Debug for Machine {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        f.debug_struct("Machine")
+            .field("kind", &self.kind())
+            .field("layout", &self.layout)
+            .field("running", &self.running)
+            .finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,133 @@
+//! Carries the machine: stops it and saves its state on the near side, makes it again and sets its state on the far side.
+
+use std::os::fd::{AsFd as _, BorrowedFd};
+use std::sync::Arc;
+
+use luo_core::{
+    FreezeScope, Kind as Name, PrepareScope, Record, Refusal, RetrieveScope, Subsystem, Version, VersionRange,
+};
+use luo_kho::ByteLen;
+use luo_memfd::Memfd;
+use parking_lot::Mutex;
+use rustix::fs::fstat;
+use vm_memory::{GuestMemoryBackend as _, GuestMemoryRegion as _};
+
+use super::memory::{Mapped, Populate};
+use super::{Kind, Machine};
+use crate::devices::Devices;
+use crate::guest::Layout;
+use crate::state::{GuestState, MachineState, V1, V2};
+use crate::trace::Trace;
+
+/// The place of the one machine of a program, and what it takes to make one.
+pub(crate) struct Saved {
+    /// The machine; on the far side none, until it has been made.
+    pub(crate) machine: Option<Machine>,
+    /// The files of its memory, in the order of the regions.
+    pub(crate) files: Vec<Memfd>,
+    pub(crate) devices: Arc<Mutex<Devices>>,
+    pub(crate) trace: Arc<Trace>,
+}
+
+/// See the room's head.
+pub(crate) struct MachineSaver {
+    saved: Arc<Mutex<Saved>>,
+    /// The newest format that this build knows; it knows all older ones too.
+    newest: Version,
+}
+
+impl Saved {
+    /// Makes a machine in these files, unless there is one already, made beforehand from the same ones.
+    fn machine(&mut self, kind: Kind, layout: Layout) -> Result<&mut Machine, Refusal> {
+        if let Some(machine) = &self.machine
+            && !is_in(machine, &self.files)?
+        {
+            return Err(Refusal::because("the machine that was made beforehand is in other files"));
+        }
+        let machine = if let Some(machine) = self.machine.take() {
+            machine
+        } else {
+            let files = self.files.iter().map(Memfd::to_file).collect::<std::io::Result<_>>();
+            let files = files.map_err(Refusal::new)?;
+            let memory = Mapped::new(&layout, files, Populate::Later).map_err(Refusal::new)?;
+            let (devices, trace) = (Arc::clone(&self.devices), Arc::clone(&self.trace));
+            Machine::new(kind, layout, memory, devices, trace).map_err(Refusal::new)?
+        };
+        Ok(self.machine.insert(machine))
+    }
+}
+
+/// Whether the machine's regions are mapped from these files.
+fn is_in(machine: &Machine, files: &[Memfd]) -> Result<bool, Refusal> {
+    let inode = |file: BorrowedFd<'_>| {
+        let stat = fstat(file).map_err(|errno| Refusal::new(std::io::Error::from(errno)))?;
+        Ok::<_, Refusal>((stat.st_dev, stat.st_ino))
+    };
+    let mut mapped = Vec::new();
+    for region in machine.memory().guest().iter() {
+        let Some(file) = region.file_offset() else { return Ok(false) };
+        mapped.push(inode(file.file().as_fd())?);
+    }
+    let wanted = files.iter().map(|file| inode(file.as_fd())).collect::<Result<Vec<_>, _>>()?;
+    Ok(mapped == wanted)
+}
+
+impl MachineSaver {
+    /// For the machine in this place.
+    pub(crate) const fn new(saved: Arc<Mutex<Saved>>, newest: Version) -> Self {
+        Self { saved, newest }
+    }
+}
+
+impl Subsystem for MachineSaver {
+    fn name(&self) -> Name {
+        Name::literal("vmm-machine")
+    }
+
+    fn reads(&self) -> VersionRange {
+        VersionRange::up_to(self.newest)
+    }
+
+    fn writes(&self) -> Vec<Version> {
+        [V2, V1].into_iter().filter(|version| *version <= self.newest).collect()
+    }
+
+    fn prepare(&mut self, scope: &mut PrepareScope<'_>) -> Result<(), Refusal> {
+        let saved = self.saved.lock();
+        let Some(machine) = &saved.machine else { return Err(Refusal::because("there is no machine")) };
+        let most = MachineState::bytes_max(machine.layout().vcpus());
+        for version in scope.versions().to_vec() {
+            scope.reserve(version, ByteLen::new(most))?;
+        }
+        Ok(())
+    }
+
+    fn cancel(&mut self) {}
+
+    fn freeze(&mut self, scope: &mut FreezeScope<'_>) -> Result<(), Refusal> {
+        let mut saved = self.saved.lock();
+        let Some(machine) = &mut saved.machine else { return Err(Refusal::because("there is no machine")) };
+        // Should anything fail from here on, whoever gets the right to run back lets it run again.
+        let state = machine.stop().map_err(Refusal::new)?;
+        for version in scope.versions().to_vec() {
+            scope.put(version, &state.write(version).map_err(Refusal::new)?)?;
+        }
+        Ok(())
+    }
+
+    fn unfreeze(&mut self) {}
+
+    fn depart(&mut self) {}
+
+    fn restore(&mut self, record: &Record<'_>, _scope: &mut RetrieveScope<'_>) -> Result<(), Refusal> {
+        let state = MachineState::read(record.version, record.payload).map_err(Refusal::new)?;
+        let kind = match state.guest {
+            GuestState::Kvm { .. } => Kind::Kvm,
+            GuestState::Threads { .. } => Kind::Thread,
+        };
+        let mut saved = self.saved.lock();
+        saved.machine(kind, state.layout)?.restore(&state).map_err(Refusal::new)
+    }
+
+    fn finish(&mut self) {}
+}

@@ -1,0 +1,97 @@
+//! A seat: the thread in which one vCPU is executed.
+//!
+//! A vCPU that lies still is given to its seat with the permission to enter it. It leaves when the machine says that it is
+//! over and the seat is **kicked**: a signal takes the thread out of the guest, and a thread that waits is woken. A kick
+//! that comes between a look at the flag and the entry is lost, so whoever waits kicks again.
+
+use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
+use std::sync::{Arc, Once};
+use std::thread::{Builder, JoinHandle};
+use std::time::Duration;
+
+use vmm_sys_util::signal::{Killable as _, SIGRTMIN, register_signal_handler};
+
+use super::error::MachineError;
+use super::shared::Shared;
+use super::{Entry, Vcpu, VcpuState};
+use crate::trace::now;
+
+/// How long to wait before the next kick. Longer than leaving the guest takes.
+const KICK_AGAIN: Duration = Duration::from_micros(500);
+
+/// A vCPU that came out.
+pub(super) struct Left {
+    pub(super) vcpu: Vcpu,
+    /// Its state, unless it could not be executed or saved.
+    pub(super) state: Result<VcpuState, MachineError>,
+    /// When it was out of the guest.
+    pub(super) at: u64,
+}
+
+/// See the room's head.
+pub(super) struct Seat {
+    number: u32,
+    take: Sender<(Vcpu, Entry)>,
+    left: Receiver<Left>,
+    thread: JoinHandle<()>,
+}
+
+extern "C" fn kicked(_: libc::c_int, _: *mut libc::siginfo_t, _: *mut libc::c_void) {
+    // That it came is all that is wanted: KVM_RUN returns EINTR.
+}
+
+fn handle_kicks() {
+    static ONCE: Once = Once::new();
+    ONCE.call_once(|| {
+        // The number is valid, so it cannot fail.
+        let _never = register_signal_handler(SIGRTMIN(), kicked);
+    });
+}
+
+impl Seat {
+    pub(super) fn new(number: u32, shared: &Arc<Shared>) -> Result<Self, MachineError> {
+        handle_kicks();
+        let ((take, taken), (leave, left)) = (channel(), channel());
+        let shared = Arc::clone(shared);
+        let thread = Builder::new()
+            .name(format!("vcpu{number}"))
+            .spawn(move || sit(number, &shared, &taken, &leave))
+            .map_err(MachineError::Thread)?;
+        Ok(Self { number, take, left, thread })
+    }
+
+    /// Executes a vCPU from now on.
+    pub(super) fn take(&self, vcpu: Vcpu, entry: Entry) -> Result<(), MachineError> {
+        self.take.send((vcpu, entry)).map_err(|_| MachineError::Gone { vcpu: self.number })
+    }
+
+    /// Takes the thread out of the guest.
+    pub(super) fn kick(&self) {
+        self.thread.thread().unpark();
+        // It lives as long as the seat: it ends when `take` is dropped.
+        let _never = self.thread.kill(SIGRTMIN());
+    }
+
+    /// Waits until the vCPU is out.
+    pub(super) fn wait(&self) -> Result<Left, MachineError> {
+        loop {
+            match self.left.recv_timeout(KICK_AGAIN) {
+                Ok(left) => return Ok(left),
+                Err(RecvTimeoutError::Timeout) => self.kick(),
+                Err(RecvTimeoutError::Disconnected) => return Err(MachineError::Gone { vcpu: self.number }),
+            }
+        }
+    }
+}
+
+fn sit(number: u32, shared: &Shared, taken: &Receiver<(Vcpu, Entry)>, leave: &Sender<Left>) {
+    while let Ok((mut vcpu, entry)) = taken.recv() {
+        let ran = vcpu.run(entry, shared);
+        let at = now();
+        // The worst moment: nobody is in the guest, and its state is about to be saved.
+        let state = ran.and_then(|()| shared.ring(number)).and_then(|()| vcpu.save());
+        if leave.send(Left { vcpu, state, at }).is_err() {
+            return;
+        }
+    }
+}

@@ -1,0 +1,53 @@
+#![doc = include_str!("../README.md")]
+
+mod cli;
+mod guest;
+mod machine;
+mod state;
+mod devices;
+mod trace;
+mod folder;
+mod control;
+mod vmm;
+mod demo;
+
+use std::process::ExitCode;
+use std::time::Duration;
+
+use anyhow::Result;
+use clap::Parser as _;
+
+use cli::{Cli, Command};
+
+/// For an answer: an update may have to populate a lot of memory.
+const PATIENCE: Duration = Duration::from_mins(2);
+
+fn main() -> ExitCode {
+    match act(Cli::parse().command) {
+        Ok(code) => code,
+        Err(error) => {
+            eprintln!("luo-vmm: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn act(command: Command) -> Result<ExitCode> {
+    match command {
+        Command::Run(run) => vmm::run(run).map(|()| ExitCode::SUCCESS),
+        Command::Demo(demo) => demo::run(&demo),
+        Command::Update(update) => ask(&folder::Folder::open(&update.dir)?),
+        Command::Ask(question) => ask(&folder::Folder::open(&question.dir)?),
+    }
+}
+
+/// Asks the VMM in this folder what stands on our own command line, and prints the answer.
+fn ask(folder: &folder::Folder) -> Result<ExitCode> {
+    let words: Vec<_> = std::env::args().skip(1).collect();
+    let reply = control::ask(&folder.control(), &vmm::request(&words), PATIENCE)?;
+    for (key, value) in reply.lines() {
+        println!("{key} = {value}");
+    }
+    let failed = reply.get("error").is_some() || reply.get("ok") == Some("false");
+    Ok(if failed { ExitCode::FAILURE } else { ExitCode::SUCCESS })
+}

@@ -1,0 +1,63 @@
+//! Beginning: fresh memory, and a guest that boots.
+
+use std::sync::Arc;
+
+use anyhow::{Context as _, Result};
+use luo_core::Luo;
+use luo_kho::FrameCount;
+use luo_kho::process::ProcessKho;
+use luo_memfd::Memfd;
+
+use super::{Vmm, parts};
+use crate::cli::Run;
+use crate::control::Control;
+use crate::folder::Folder;
+use crate::guest::{Layout, fill};
+use crate::machine::{Kind, Machine, Mapped, Populate, available, create};
+use crate::trace::Trace;
+
+/// 64 MiB of frames for records: guest memory is not among them, it is attached.
+const FRAMES: FrameCount = match FrameCount::new(1 << 14) {
+    Some(count) => count,
+    None => unreachable!(),
+};
+
+/// What executes the guest, where nobody said.
+pub(crate) fn kind_of(asked: Option<Kind>) -> Kind {
+    asked.unwrap_or_else(|| if available().is_ok() { Kind::Kvm } else { Kind::Thread })
+}
+
+/// Makes a guest, and lets it run.
+pub(super) fn begin(run: Run, folder: Folder) -> Result<Vmm> {
+    let control = Control::bind(&folder.control()).context("the control socket cannot be made")?;
+    let layout = Layout::new(run.shape.memory, run.shape.vcpus)?;
+    let trace = Arc::new(Trace::create(&folder.trace()).context("the trace cannot be made")?);
+    let memfds = create(&layout)?;
+    let files = memfds.iter().map(Memfd::to_file).collect::<std::io::Result<_>>()?;
+    let memory = Mapped::new(&layout, files, Populate::Later)?;
+    fill(memory.guest(), &layout)?;
+    let saved = parts::saved(layout.vcpus(), memfds.clone(), &folder, &trace)?;
+    let kho = ProcessKho::create(FRAMES)?;
+    let registry = parts::registry(&saved, run.vmm_version)?;
+    let (mut luo, owned) = Luo::found(kho, registry).map_err(|stuck| stuck.error)?;
+    preserve(&mut luo, memfds)?;
+    {
+        let mut saved = saved.lock();
+        let devices = Arc::clone(&saved.devices);
+        let kind = kind_of(run.shape.guest);
+        let mut machine = Machine::new(kind, layout, memory, devices, Arc::clone(&trace))?;
+        machine.boot()?;
+        saved.machine.insert(machine).run(&owned)?;
+    }
+    Ok(Vmm { luo, owned: Some(owned), saved, trace, control, folder, run })
+}
+
+/// Puts the guest's memory under the care of the orchestrator, for the next update.
+pub(super) fn preserve(luo: &mut Luo<ProcessKho>, memfds: Vec<Memfd>) -> Result<()> {
+    let session = parts::session()?;
+    luo.open_session(session)?;
+    for (region, memfd) in memfds.into_iter().enumerate() {
+        luo.preserve(session, parts::token(region), memfd).map_err(|stuck| stuck.error)?;
+    }
+    Ok(())
+}

@@ -1,0 +1,159 @@
+//! The VMM: a program that runs one guest, answers requests, and is replaced while the guest goes on.
+//!
+//! - It **begins** with fresh memory ([`begin`]), or **takes over** what another program hands over ([`succeed`]).
+//! - It **serves** until it is told to stop, or another program has taken over ([`update`]).
+
+mod audit;
+mod begin;
+mod parts;
+mod sabotage;
+mod saboteur;
+mod succeed;
+mod update;
+
+use std::sync::Arc;
+
+use anyhow::{Context as _, Result, anyhow};
+use clap::Parser as _;
+use luo_core::Luo;
+use luo_kho::process::ProcessKho;
+use luo_kho::{Kho as _, Owned};
+use parking_lot::Mutex;
+
+use crate::cli::{Cli, Command, Question, Run};
+use crate::control::{Caller, Control, Reply};
+use crate::folder::Folder;
+use crate::machine::Saved;
+use crate::trace::Trace;
+
+pub(crate) use sabotage::Sabotage;
+
+/// What separates the words of a request: no path has it in it.
+const SEPARATOR: char = '\t';
+
+/// A program that has the guest.
+struct Vmm {
+    luo: Luo<ProcessKho>,
+    /// The right to run the guest; `None` only while an update has it.
+    owned: Option<Owned>,
+    saved: Arc<Mutex<Saved>>,
+    trace: Arc<Trace>,
+    control: Control,
+    folder: Folder,
+    run: Run,
+}
+
+/// Whether to go on serving.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Next {
+    GoOn,
+    Leave,
+}
+
+/// `luo-vmm run`: begins, or takes over, and serves.
+///
+/// # Errors
+///
+/// What kept it from having the guest, or from going on with it.
+pub(crate) fn run(run: Run) -> Result<()> {
+    let folder = Folder::open(&run.dir).context("the folder cannot be used")?;
+    let mut vmm = if let Some(arrival) = luo_kho::process::arrive()? {
+        succeed::by_exec(arrival, run, folder)?
+    } else if run.succeed {
+        succeed::by_socket(run, folder)?
+    } else {
+        begin::begin(run, folder)?
+    };
+    vmm.serve()
+}
+
+/// The words of a request: those of a command line without the name of the program.
+pub(crate) fn request(words: &[String]) -> String {
+    words.join(&SEPARATOR.to_string())
+}
+
+impl Vmm {
+    fn serve(&mut self) -> Result<()> {
+        loop {
+            let (request, caller) = self.control.next().context("the control socket is broken")?;
+            if self.answer(&request, caller)? == Next::Leave {
+                return Ok(());
+            }
+        }
+    }
+
+    /// Does what is asked for. An error is one after which the guest cannot go on here.
+    fn answer(&mut self, request: &str, caller: Caller) -> Result<Next> {
+        let words = ["luo-vmm"].into_iter().chain(request.split(SEPARATOR));
+        let reply = match Cli::try_parse_from(words).map(|cli| cli.command) {
+            Ok(Command::Update(update)) => return self.update(&update, caller),
+            Ok(Command::Ask(ask)) => match ask.what {
+                Question::Stop => {
+                    let reply = self.stop()?;
+                    caller.answer(&reply);
+                    return Ok(Next::Leave);
+                }
+                Question::Status => self.status(),
+                Question::Verify => self.while_stopped(audit::verify)?,
+                Question::Hash => self.while_stopped(audit::hash)?,
+            },
+            Ok(Command::Demo(_) | Command::Run(_)) => Reply::error("that is nothing to ask of a VMM"),
+            Err(error) => Reply::error(error.render()),
+        };
+        caller.answer(&reply);
+        Ok(Next::GoOn)
+    }
+
+    /// Lets the guest run again, where it was before something came to nothing.
+    fn resume(&mut self, owned: Owned) -> Result<()> {
+        let mut saved = self.saved.lock();
+        let machine = saved.machine.as_mut().ok_or_else(|| anyhow!("there is no machine"))?;
+        if !machine.is_running() {
+            machine.run(&owned)?;
+        }
+        self.owned = Some(owned);
+        Ok(())
+    }
+
+    /// Stops the guest, looks, and lets it run again.
+    fn while_stopped(&mut self, look: impl FnOnce(&Saved) -> Reply) -> Result<Reply> {
+        let owned = self.owned.take().ok_or_else(|| anyhow!("the guest is not ours"))?;
+        let stopped = {
+            let mut saved = self.saved.lock();
+            let machine = saved.machine.as_mut().ok_or_else(|| anyhow!("there is no machine"))?;
+            machine.stop()
+        };
+        let reply = match stopped {
+            Ok(_) => look(&self.saved.lock()),
+            Err(error) => Reply::error(error),
+        };
+        self.resume(owned)?;
+        Ok(reply)
+    }
+
+    fn status(&self) -> Reply {
+        let status = audit::status(&self.saved.lock());
+        self.about(status)
+    }
+
+    /// Adds who answers.
+    fn about(&self, reply: Reply) -> Reply {
+        let reply = reply
+            .with("pid", std::process::id())
+            .with("vmm_version", self.run.vmm_version)
+            .with("generation", self.luo.memory().generation())
+            .with("updates", self.trace.begun());
+        let census = self.luo.memory().census().map(|frames| frames.get().to_string());
+        reply.with("frames_free_used_own", census.join(" "))
+    }
+
+    /// Stops the guest for good.
+    fn stop(&mut self) -> Result<Reply> {
+        let reply = self.while_stopped(audit::verify)?;
+        let mut saved = self.saved.lock();
+        if let Some(mut machine) = saved.machine.take() {
+            machine.stop()?;
+        }
+        Ok(reply.with("pid", std::process::id()))
+    }
+}

@@ -1,0 +1,81 @@
+//! For tests: ways to go wrong while the guest changes hands. None of them is reached unless somebody asks for it.
+
+use std::os::fd::AsRawFd as _;
+use std::thread;
+use std::time::Duration;
+
+use clap::ValueEnum;
+use rustix::process::{Resource, Rlimit, Signal, getpid, getrlimit, kill_process, setrlimit};
+
+/// What goes wrong, and when. On the side that it is asked for: the new program's, or the old one's.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Sabotage {
+    /// New: exits before it has said anything.
+    ExitAtOnce,
+    /// New: exits before it is ready for the offer.
+    ExitBeforeReady,
+    /// New: hangs before it is ready for the offer.
+    HangBeforeReady,
+    /// New: refuses what is on offer.
+    Refuse,
+    /// New: is killed between offer and commit.
+    DieAfterOffer,
+    /// New: hangs between offer and commit.
+    HangAfterOffer,
+    /// New: commits long after the offer was made; it was revoked by then.
+    CommitLate,
+    /// New: is killed after the commit, before the guest runs. The guest is lost, and not doubled.
+    DieAfterCommit,
+    /// Old: is killed after its offer, before the new program hears of it.
+    DieOffering,
+    /// Old: damages what it hands over.
+    Damage,
+    /// Either: may open no more descriptors.
+    FewDescriptors,
+}
+
+/// Longer than any test waits.
+const FOR_GOOD: Duration = Duration::from_hours(1);
+/// Later than any offer of a test stands.
+const LATE: Duration = Duration::from_secs(4);
+
+impl Sabotage {
+    /// Goes wrong now, if it is `now` that somebody asked for.
+    pub(super) fn strike(asked: Option<Self>, now: Self) {
+        if asked != Some(now) {
+            return;
+        }
+        eprintln!("luo-vmm: sabotage, as asked for: {now:?}");
+        match now {
+            Self::ExitAtOnce | Self::ExitBeforeReady => std::process::exit(3),
+            Self::HangBeforeReady | Self::HangAfterOffer => thread::sleep(FOR_GOOD),
+            Self::CommitLate => thread::sleep(LATE),
+            Self::DieAfterOffer | Self::DieAfterCommit | Self::DieOffering => {
+                // It cannot fail for a process of one's own.
+                let _never = kill_process(getpid(), Signal::KILL);
+            }
+            // These need more than a moment; whoever can do them looks for them.
+            Self::Refuse | Self::Damage | Self::FewDescriptors => {}
+        }
+    }
+}
+
+/// Allows no more descriptors than are open, if that was asked for. What was allowed before.
+pub(super) fn few_descriptors(asked: Option<Sabotage>) -> Option<Rlimit> {
+    if asked != Some(Sabotage::FewDescriptors) {
+        return None;
+    }
+    let before = getrlimit(Resource::Nofile);
+    // The lowest number that is free.
+    let next = std::fs::File::open("/dev/null").map_or(0, |file| file.as_raw_fd().unsigned_abs());
+    let few = Rlimit { current: Some(u64::from(next)), maximum: before.maximum };
+    eprintln!("luo-vmm: sabotage, as asked for: no more than {next} descriptors");
+    allow_descriptors(few);
+    Some(before)
+}
+
+/// Sets how many descriptors are allowed.
+pub(super) fn allow_descriptors(limit: Rlimit) {
+    // Less than before, or what it was before: both are always allowed.
+    let _never = setrlimit(Resource::Nofile, limit);
+}

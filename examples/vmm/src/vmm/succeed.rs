@@ -1,0 +1,168 @@
+//! Taking over: from the arrival of the descriptors to the guest that runs here.
+//!
+//! Before the commit nothing is written that the predecessor would miss, and nothing is done that could not be dropped. A
+//! successor by socket has time to **warm up**: it makes the machine in the memory that arrived, while the guest runs
+//! elsewhere. A successor by exec makes it when it knows the state.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::{Context as _, Result, anyhow, bail};
+use luo_core::{Luo, Updated};
+use luo_kho::Owned;
+use luo_kho::process::{Arrival, ProcessKho, Terms, connect};
+use luo_memfd::Memfd;
+use parking_lot::Mutex;
+
+use super::begin::{kind_of, preserve};
+use super::sabotage::{Sabotage, few_descriptors};
+use super::{Vmm, parts, update};
+use crate::cli::Run;
+use crate::control::{Caller, Control, Reply};
+use crate::folder::Folder;
+use crate::guest::Layout;
+use crate::machine::{Machine, Mapped, Populate, Saved};
+use crate::trace::{Mark, Trace};
+
+/// The terms of an update: those of `luo-kho`, with the blackout that somebody asked for.
+pub(super) fn terms(blackout_ms: Option<u64>) -> Terms {
+    let mut terms = Terms::default();
+    if let Some(ms) = blackout_ms {
+        terms.blackout = Duration::from_millis(ms);
+    }
+    terms
+}
+
+/// What a successor has before it has the guest.
+struct Successor {
+    saved: Arc<Mutex<Saved>>,
+    trace: Arc<Trace>,
+    control: Control,
+    caller: Option<Caller>,
+    folder: Folder,
+    run: Run,
+}
+
+/// In the process in which the predecessor was.
+pub(super) fn by_exec(mut arrival: Arrival, run: Run, folder: Folder) -> Result<Vmm> {
+    let way_back = arrival.way_back().cloned();
+    let asked = run.sabotage.filter(|_| way_back.is_none());
+    Sabotage::strike(asked, Sabotage::ExitAtOnce);
+    Sabotage::strike(asked, Sabotage::ExitBeforeReady);
+    Sabotage::strike(asked, Sabotage::HangBeforeReady);
+    few_descriptors(asked);
+    let successor = match Successor::new(&mut arrival, run, folder) {
+        Ok(successor) => successor,
+        Err(error) => {
+            arrival.refuse(&format!("{error:#}"));
+            return Err(error);
+        }
+    };
+    let failed = way_back.map(|back| update::came_back(&back));
+    successor.take_over(arrival, failed)
+}
+
+/// Beside the predecessor, which waits at its socket.
+pub(super) fn by_socket(run: Run, folder: Folder) -> Result<Vmm> {
+    Sabotage::strike(run.sabotage, Sabotage::ExitAtOnce);
+    few_descriptors(run.sabotage);
+    let layout = Layout::new(run.shape.memory, run.shape.vcpus)?;
+    // The manifest only: this place is not used.
+    let trace = Arc::new(Trace::open(&folder.trace()).context("the trace cannot be opened")?);
+    let nobody = parts::saved(layout.vcpus(), Vec::new(), &folder, &trace)?;
+    let manifest = parts::registry(&nobody, run.vmm_version)?.manifest().to_bytes();
+    let mut arrival = connect(folder.handover(), &manifest, terms(run.blackout_ms))?;
+    let warmed = Successor::new(&mut arrival, run, folder)
+        .and_then(|successor| successor.warm_up(&arrival, layout).map(|()| successor));
+    match warmed {
+        Ok(successor) => {
+            Sabotage::strike(successor.run.sabotage, Sabotage::ExitBeforeReady);
+            Sabotage::strike(successor.run.sabotage, Sabotage::HangBeforeReady);
+            successor.take_over(arrival, None)
+        }
+        Err(error) => {
+            arrival.refuse(&format!("{error:#}"));
+            Err(error)
+        }
+    }
+}
+
+impl Successor {
+    fn new(arrival: &mut Arrival, run: Run, folder: Folder) -> Result<Self> {
+        let control = arrival.take(parts::CONTROL).ok_or_else(|| anyhow!("no control socket arrived"))?;
+        let caller = arrival.take(parts::CALLER).map(Caller::from);
+        let trace = Arc::new(Trace::open(&folder.trace()).context("the trace cannot be opened")?);
+        let saved = parts::saved(run.shape.vcpus, Vec::new(), &folder, &trace)?;
+        Ok(Self { saved, trace, control: control.into(), caller, folder, run })
+    }
+
+    /// Makes the machine. Its pages are put in place, and nothing is changed in them.
+    fn warm_up(&self, arrival: &Arrival, layout: Layout) -> Result<()> {
+        let files = arrival.segments().map(|(_, file)| Ok(file.try_clone_to_owned()?.into()));
+        let files = files.collect::<std::io::Result<_>>()?;
+        let memory = Mapped::new(&layout, files, Populate::Now)?;
+        let mut saved = self.saved.lock();
+        let (devices, trace) = (Arc::clone(&saved.devices), Arc::clone(&self.trace));
+        let kind = kind_of(self.run.shape.guest);
+        saved.machine = Some(Machine::new(kind, layout, memory, devices, trace)?);
+        Ok(())
+    }
+
+    /// Waits for the offer, makes everything again, commits, and lets the guest run.
+    fn take_over(self, arrival: Arrival, came_back: Option<String>) -> Result<Vmm> {
+        let sabotage = self.run.sabotage.filter(|_| came_back.is_none());
+        let (kho, answer) = arrival.adopt()?;
+        self.trace.mark(Mark::Adopted);
+        Sabotage::strike(sabotage, Sabotage::DieAfterOffer);
+        Sabotage::strike(sabotage, Sabotage::HangAfterOffer);
+        let (updated, owned) = match self.restore(kho, sabotage) {
+            Ok(both) => both,
+            Err(error) => {
+                answer.refuse(&format!("{error:#}"));
+                return Err(error);
+            }
+        };
+        Sabotage::strike(sabotage, Sabotage::DieAfterCommit);
+        self.saved.lock().machine.as_mut().ok_or_else(|| anyhow!("there is no machine"))?.run(&owned)?;
+        // The guest runs. Nobody waits for the rest.
+        drop(answer);
+        self.settle(updated, owned, came_back)
+    }
+
+    /// Everything that can fail, and then the commit.
+    fn restore(&self, kho: ProcessKho, sabotage: Option<Sabotage>) -> Result<(Updated<ProcessKho>, Owned)> {
+        let registry = parts::registry(&self.saved, self.run.vmm_version)?;
+        let mut adopted = Luo::adopt(kho, registry).map_err(|stuck| stuck.error)?;
+        let session = parts::session()?;
+        let regions = adopted.files(session).count();
+        let memfds = (0..regions).map(|region| adopted.retrieve::<Memfd>(session, parts::token(region)));
+        self.saved.lock().files = memfds.collect::<Result<_, _>>()?;
+        adopted.restore()?;
+        if self.run.hash {
+            update::note_hash(&self.folder, &self.saved.lock(), "restored");
+        }
+        if sabotage == Some(Sabotage::Refuse) {
+            bail!("sabotage, as asked for: it is refused");
+        }
+        Sabotage::strike(sabotage, Sabotage::CommitLate);
+        self.trace.mark(Mark::Restored);
+        let (updated, owned) = adopted.commit().map_err(|stuck| stuck.error)?;
+        self.trace.mark(Mark::Committed);
+        Ok((updated, owned))
+    }
+
+    /// Lets go of what carried everything, and gets ready for the next update.
+    fn settle(self, updated: Updated<ProcessKho>, owned: Owned, came_back: Option<String>) -> Result<Vmm> {
+        let Self { saved, trace, control, caller, folder, run } = self;
+        let mut luo = updated.finish().map_err(|stuck| stuck.error)?;
+        let memfds = saved.lock().files.clone();
+        preserve(&mut luo, memfds)?;
+        trace.mark(if came_back.is_some() { Mark::Failed } else { Mark::Finished });
+        let vmm = Vmm { luo, owned: Some(owned), saved, trace, control, folder, run };
+        if let Some(caller) = caller {
+            let reply = came_back.map_or_else(Reply::default, Reply::error);
+            caller.answer(&vmm.about(reply));
+        }
+        Ok(vmm)
+    }
+}

@@ -1,0 +1,232 @@
+//! An update, as the program sees it that has the guest: it prepares, stops the guest, hands over, and leaves; or it goes
+//! on as if nothing had been.
+
+use std::fs::OpenOptions;
+use std::io::Write as _;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+use anyhow::{Context as _, Result, anyhow, bail};
+use clap::ValueEnum as _;
+use luo_core::{Manifest, PhaseError, Stuck, WritePolicy};
+use luo_kho::Owned;
+use luo_kho::carrier::Carrier;
+use luo_kho::process::{Exec, LineError, ProcessKho, Socket, WayBack};
+use std::os::fd::AsFd as _;
+
+use super::sabotage::{allow_descriptors, few_descriptors};
+use super::saboteur::Saboteur;
+use super::succeed::terms;
+use super::{Next, Vmm, audit, parts};
+use crate::cli::{self, Run, Update};
+use crate::control::{Caller, Reply};
+use crate::folder::Folder;
+use crate::machine::Saved;
+use crate::trace::Mark;
+
+/// For the successor to call, from when it was started.
+const CALL: Duration = Duration::from_secs(20);
+/// Between two looks whether it is still alive.
+const LOOK: Duration = Duration::from_millis(50);
+
+/// Why the old program was started again, for whoever asked for the update.
+pub(super) fn came_back(back: &WayBack) -> String {
+    match back {
+        WayBack::Refused { reason } => format!("the new program refused: {reason}"),
+        WayBack::Died => "the new program died before it committed".to_owned(),
+        WayBack::Late => "the new program did not commit in time".to_owned(),
+        other => format!("the old program came back: {other:?}"),
+    }
+}
+
+/// For tests: writes down a hash of guest memory. The guest has stopped.
+pub(super) fn note_hash(folder: &Folder, saved: &Saved, moment: &str) {
+    let Some(machine) = &saved.machine else { return };
+    let line = format!("{} {moment} {}\n", std::process::id(), audit::hashes(machine));
+    let file = OpenOptions::new().create(true).append(true).open(folder.hashes());
+    if let Err(error) = file.and_then(|mut file| file.write_all(line.as_bytes())) {
+        eprintln!("luo-vmm: the hash cannot be noted: {error}");
+    }
+}
+
+/// The arguments with which a program goes on with this guest.
+fn arguments(run: &Run) -> Vec<String> {
+    let mut arguments = vec![
+        "run".to_owned(),
+        format!("--dir={}", run.dir.display()),
+        format!("--memory={}", run.shape.memory),
+        format!("--vcpus={}", run.shape.vcpus),
+        format!("--vmm-version={}", run.vmm_version),
+    ];
+    let mut named = |option: &str, value: Option<clap::builder::PossibleValue>| {
+        arguments.extend(value.map(|value| format!("--{option}={}", value.get_name())));
+    };
+    named("guest", run.shape.guest.and_then(|kind| kind.to_possible_value()));
+    named("sabotage", run.sabotage.and_then(|sabotage| sabotage.to_possible_value()));
+    arguments.extend(run.blackout_ms.map(|ms| format!("--blackout-ms={ms}")));
+    arguments.extend(run.succeed.then(|| "--succeed".to_owned()));
+    arguments.extend(run.hash.then(|| "--hash".to_owned()));
+    arguments
+}
+
+/// How an attempt to hand over ended.
+enum Crossing {
+    /// Another program has the guest.
+    Left,
+    /// This one still has it, and it may run.
+    Stayed { owned: Owned, error: Box<PhaseError> },
+    /// The guest is elsewhere, or nobody can say where it is.
+    Lost(anyhow::Error),
+}
+
+/// A program that was started to succeed, and is to be got rid of if it does not.
+struct Candidate(Option<Child>);
+
+impl Drop for Candidate {
+    fn drop(&mut self) {
+        if let Some(mut child) = self.0.take() {
+            let _exited_already = child.kill();
+            let _never = child.wait();
+        }
+    }
+}
+
+impl Vmm {
+    /// Does an update. Whoever asked is answered by the program that has the guest afterwards.
+    pub(super) fn update(&mut self, update: &Update, caller: Caller) -> Result<Next> {
+        self.trace.begin();
+        let limit = few_descriptors(update.sabotage_near);
+        let attempt = match update.carrier {
+            cli::Carrier::Exec => self.by_exec(update, &caller),
+            cli::Carrier::Socket => self.by_socket(update, &caller),
+        };
+        if let Some(limit) = limit {
+            allow_descriptors(limit);
+        }
+        match attempt {
+            Ok(()) => return Ok(Next::Leave),
+            Err(error) if self.owned.is_none() => return Err(error),
+            Err(error) => {
+                self.trace.mark(Mark::Failed);
+                caller.answer(&self.about(Reply::error(format!("{error:#}"))));
+            }
+        }
+        Ok(Next::GoOn)
+    }
+
+    /// What the successor is to be.
+    fn successor(&self, update: &Update) -> Result<(PathBuf, Run)> {
+        let program = update.program.clone();
+        let program = program.map_or_else(std::env::current_exe, Ok).context("this program has no path")?;
+        let kind = self.saved.lock().machine.as_ref().map(crate::machine::Machine::kind);
+        let mut run = self.run.clone();
+        run.dir = self.folder.path().to_path_buf();
+        run.shape.guest = kind;
+        run.vmm_version = update.vmm_version;
+        run.sabotage = update.sabotage;
+        run.blackout_ms = update.blackout_ms;
+        run.hash = update.hash;
+        run.succeed = update.carrier == cli::Carrier::Socket;
+        Ok((program, run))
+    }
+
+    fn by_exec(&mut self, update: &Update, caller: &Caller) -> Result<()> {
+        let (program, run) = self.successor(update)?;
+        let back = Run { vmm_version: self.run.vmm_version, sabotage: None, succeed: false, ..run.clone() };
+        let mut exec =
+            Exec::new(program).with_arguments(arguments(&run)).with_arguments_back(arguments(&back));
+        if let Some(ms) = update.blackout_ms {
+            exec = exec.with_blackout(Duration::from_millis(ms));
+        }
+        exec.carry(parts::CONTROL, self.control.as_fd())?;
+        exec.carry(parts::CALLER, caller.as_fd())?;
+        // Nobody can ask the program what it reads: it is not there yet.
+        self.luo.set_policy(if update.newest_only { WritePolicy::newest() } else { WritePolicy::every() });
+        self.hand_over(&mut Saboteur::new(exec, update.sabotage_near), update)
+    }
+
+    fn by_socket(&mut self, update: &Update, caller: &Caller) -> Result<()> {
+        let (program, run) = self.successor(update)?;
+        let mut terms = terms(update.blackout_ms);
+        terms.call = LOOK;
+        let mut socket = Socket::bind(self.folder.handover())?.with_terms(terms);
+        socket.carry(parts::CONTROL, self.control.as_fd())?;
+        socket.carry(parts::CALLER, caller.as_fd())?;
+        let mut candidate = start(&program, &run)?;
+        let manifest = await_call(&mut socket, &mut candidate)?;
+        let policy = if update.newest_only {
+            WritePolicy::newest()
+        } else {
+            WritePolicy::newest().for_successor(manifest)
+        };
+        self.luo.set_policy(policy);
+        self.hand_over(&mut Saboteur::new(socket, update.sabotage_near), update)?;
+        // It has the guest: it is nobody's child any more.
+        candidate.0 = None;
+        Ok(())
+    }
+
+    /// Prepares, freezes, hands over. If it fails, the guest runs here again; unless the right to run it is gone.
+    fn hand_over(&mut self, carrier: &mut dyn Carrier<ProcessKho>, update: &Update) -> Result<()> {
+        let owned = self.owned.take().ok_or_else(|| anyhow!("the guest is not ours"))?;
+        match self.cross(carrier, owned, update) {
+            Crossing::Left => Ok(()),
+            Crossing::Stayed { owned, error } => {
+                self.resume(owned)?;
+                Err(error.into())
+            }
+            Crossing::Lost(error) => Err(error),
+        }
+    }
+
+    fn cross(&mut self, carrier: &mut dyn Carrier<ProcessKho>, owned: Owned, update: &Update) -> Crossing {
+        let prepared = match self.luo.prepare(carrier) {
+            Ok(prepared) => prepared,
+            Err(error) => return Crossing::Stayed { owned, error },
+        };
+        self.trace.mark(Mark::Prepared);
+        let frozen = match prepared.freeze(owned) {
+            Ok(frozen) => frozen,
+            Err(Stuck { kept: (_prepared, owned), error }) => return Crossing::Stayed { owned, error },
+        };
+        self.trace.mark(Mark::Frozen);
+        if update.hash {
+            note_hash(&self.folder, &self.saved.lock(), "frozen");
+        }
+        let Stuck { kept: frozen, error } = match frozen.hand_over() {
+            Ok(_departed) => return Crossing::Left,
+            Err(stuck) => stuck,
+        };
+        if update.hash {
+            note_hash(&self.folder, &self.saved.lock(), "taken back");
+        }
+        match frozen.cancel() {
+            Ok(owned) => Crossing::Stayed { owned, error },
+            Err(gone) => Crossing::Lost(anyhow!(gone.error).context(error)),
+        }
+    }
+}
+
+fn start(program: &Path, run: &Run) -> Result<Candidate> {
+    let mut command = Command::new(program);
+    command.args(arguments(run)).stdin(Stdio::null());
+    let child = command.spawn().with_context(|| format!("{} cannot be started", program.display()))?;
+    Ok(Candidate(Some(child)))
+}
+
+/// Waits until the successor has called, and no longer than it lives.
+fn await_call(socket: &mut Socket, candidate: &mut Candidate) -> Result<Manifest> {
+    let since = Instant::now();
+    loop {
+        match socket.await_successor() {
+            Ok(manifest) => return Ok(Manifest::from_bytes(manifest)?),
+            Err(LineError::Deadline { .. }) if since.elapsed() < CALL => {}
+            Err(error) => return Err(error.into()),
+        }
+        let child = candidate.0.as_mut().ok_or_else(|| anyhow!("nobody was started"))?;
+        if let Some(status) = child.try_wait()? {
+            bail!("the successor went away before it called: {status}");
+        }
+    }
+}
