@@ -10,6 +10,7 @@ use luo_kho::{ByteLen, Kho, KhoError, Name, Offer, Owned, PreservedArray, Preser
 use super::arrived::{Incoming, SubsystemState, live};
 use super::desk::Desk;
 use super::finish::Updated;
+use super::retrieve::{RetrievedOne, retrieve, retrieve_all};
 use super::{Fate, OrphanReason, RetrieveError};
 use crate::events::State;
 use crate::ledger::Claims;
@@ -42,17 +43,6 @@ pub struct Adopted<K: Kho> {
     pub(super) luo: Luo<K>,
     pub(super) incoming: Incoming,
     offer: Offer,
-}
-
-/// One answer of `retrieve_all`.
-#[derive(Clone, Debug)]
-pub struct RetrievedOne<F> {
-    /// The session.
-    pub session: SessionName,
-    /// The token.
-    pub token: Token,
-    /// The file, or why there is none.
-    pub file: Result<F, RetrieveError>,
 }
 
 fn read_image<K: Kho>(kho: &K, offer: Offer) -> Result<Image, AdoptError> {
@@ -252,41 +242,6 @@ pub(super) fn list(
 ) -> impl Iterator<Item = (Token, Kind, Fate)> + '_ {
     let entries = incoming.sessions.get(&session).into_iter().flat_map(|entries| &entries.files);
     entries.map(|(token, entry)| (*token, entry.kind, entry.fate()))
-}
-
-pub(super) fn retrieve<K: Kho, F: Clone + Send + Sync + 'static>(
-    luo: &mut Luo<K>,
-    incoming: &mut Incoming,
-    session: SessionName,
-    token: Token,
-) -> Result<F, RetrieveError> {
-    let Luo { kho, handlers, identities, bulletin, .. } = luo;
-    let taken = Desk { incoming, handlers, identities, depth: 0 }.take(kho, session, token);
-    let kind = incoming.file(session, token).map(|entry| entry.kind);
-    let participant = kind.map_or(Participant::Records, |kind| Participant::File { session, token, kind });
-    let phase = Phase::Retrieve;
-    bulletin.tell(|| match &taken {
-        Ok(_) => crate::Event::Done { phase, participant, nth: 1, of: 1 },
-        Err(_) => crate::Event::Failed { phase, participant },
-    });
-    taken
-}
-
-pub(super) fn retrieve_all<K: Kho, F: Clone + Send + Sync + 'static>(
-    luo: &mut Luo<K>,
-    incoming: &mut Incoming,
-) -> Vec<RetrievedOne<F>> {
-    let entries = incoming.sessions.iter();
-    let places = entries.flat_map(|(session, entries)| entries.files.keys().map(|token| (*session, *token)));
-    let places: Vec<_> = places.collect();
-    let mut files = Vec::new();
-    for (session, token) in places {
-        match retrieve(luo, incoming, session, token) {
-            Err(RetrieveError::WrongType { .. } | RetrieveError::AlreadyRetrieved { .. }) => {}
-            file => files.push(RetrievedOne { session, token, file }),
-        }
-    }
-    files
 }
 
 impl<K: Kho> fmt::Debug for Adopted<K> {

@@ -6,8 +6,9 @@ use core::fmt;
 
 use luo_kho::{Kho, KhoError};
 
-use super::adopt::{self, RetrievedOne};
+use super::adopt;
 use super::arrived::{FileState, Incoming};
+use super::retrieve::{RetrievedOne, retrieve, retrieve_all};
 use super::{Fate, RetrieveError};
 use crate::ledger::Claims;
 use crate::luo::Luo;
@@ -108,12 +109,12 @@ impl<K: Kho> Updated<K> {
         session: SessionName,
         token: Token,
     ) -> Result<F, RetrieveError> {
-        adopt::retrieve(&mut self.luo, &mut self.incoming, session, token)
+        retrieve(&mut self.luo, &mut self.incoming, session, token)
     }
 
     /// As [`Adopted::retrieve_all`](super::Adopted::retrieve_all).
     pub fn retrieve_all<F: Clone + Send + Sync + 'static>(&mut self) -> Vec<RetrievedOne<F>> {
-        adopt::retrieve_all(&mut self.luo, &mut self.incoming)
+        retrieve_all(&mut self.luo, &mut self.incoming)
     }
 
     /// Finishes everything: every file was taken, and every handler agrees. Files are finished last one first.

@@ -16,8 +16,8 @@ mod finish;
 mod release;
 mod retrieve;
 
-pub use adopt::{AdoptError, Adopted, RetrievedOne};
+pub use adopt::{AdoptError, Adopted};
 pub use arrived::{Fate, OrphanReason};
 pub(crate) use desk::{DEPTH_MAX, Desk};
 pub use finish::{FinishError, Irrevocable, Unclaimed, Updated};
-pub use retrieve::{RetrieveError, SharedNotRetrieved};
+pub use retrieve::{RetrieveError, RetrievedOne, SharedNotRetrieved};
