@@ -13,6 +13,51 @@
 //! Handing over means carrying these descriptors. The old side writes nothing once its offer stands; the new side reads
 //! nothing before, and maps the arena read-only until it has committed. So the bytes never have two writers, and
 //! "hostile bytes" means bytes at rest.
+//!
+//! # An update over a socket
+//!
+//! Both programs in one, for the sake of the example. What `luo-core` does between the lines is done by hand.
+//!
+//! ```
+//! use std::os::fd::AsFd as _;
+//! use std::thread;
+//!
+//! use luo_kho::carrier::Carrier as _;
+//! use luo_kho::ownership::{self, Offer};
+//! use luo_kho::process::{self, ProcessKho, Socket, Terms};
+//! use luo_kho::{ByteLen, Kho as _};
+//!
+//! # fn main() -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
+//! # let place = std::env::temp_dir().join(format!("luo-example-{}", std::process::id()));
+//! # let guest = rustix::fs::memfd_create("guest", rustix::fs::MemfdFlags::CLOEXEC)?;
+//! # rustix::fs::ftruncate(&guest, 1 << 20)?;
+//! // The old program owns fresh memory; the guest's file is attached, not copied.
+//! let mut old = ProcessKho::create(process::DEFAULT_CAPACITY)?;
+//! let owned = ownership::found(&mut old)?;
+//! let segment = process::attach(&mut old, guest.as_fd(), ByteLen::new(1 << 20).frames())?;
+//! let mut socket = Socket::bind(&place)?;
+//!
+//! // The new program calls, warms up, and waits for the offer.
+//! let new = thread::spawn(move || -> Result<_, Box<dyn std::error::Error + Send + Sync>> {
+//!     let arrival = process::connect(place, b"manifest", Terms::default())?;
+//!     let (mut new, _answer) = arrival.adopt()?;
+//!     let offer = Offer::from_word(new.word()?).ok_or("nothing is on offer")?;
+//!     let owned = ownership::commit(&mut new, offer)?;
+//!     let guest = process::attached(&new, segment)?;
+//!     Ok((new, owned, guest))
+//! });
+//! assert_eq!(socket.await_successor()?, b"manifest");
+//! socket.prepare(&mut old)?;
+//!
+//! // The guest is stopped here, and goes on there.
+//! let offer = ownership::offer(&mut old, owned).map_err(|kept| kept.error)?;
+//! let _departed = socket.hand_over(&mut old, offer)?;
+//! let (new, _owned, guest) = new.join().unwrap()?;
+//! assert_eq!(new.generation(), 1);
+//! # drop(guest);
+//! # Ok(())
+//! # }
+//! ```
 
 mod arena;
 mod arrival;
