@@ -29,6 +29,9 @@ use crate::{ByteLen, FRAME_BYTES, FRAME_SIZE, FrameCount, FrameRange, KhoError, 
 const WHAT: &str = "arena";
 /// The file grows by so many frames at a time, 1 MiB: few calls, and little that a new kernel fills for nothing.
 const STEP: u64 = 256;
+/// What is mapped page by page before it may be read, 1 MiB: the records are there, in the lowest frames; and few pages
+/// come into being that nobody needs.
+const POPULATED: ByteLen = ByteLen::new(STEP * FRAME_BYTES);
 /// 32 TiB: a quarter of the smallest address space there is to map it in.
 pub(super) const MAX_CAPACITY: FrameCount = match FrameCount::new(1 << 33) {
     Some(count) => count,
@@ -56,6 +59,9 @@ impl Arena {
         let file = memfd::create("luo-arena", FRAME_BYTES)?;
         let mut arena = Self::map(file, capacity, true)?;
         arena.free.extend(FrameRange::from_bounds(1, capacity.get()));
+        // The header gets its page now, not when the guest has been stopped.
+        arena.back_with_pages(Pfn::ZERO.as_range())?;
+        arena.put_root(None);
         Ok(arena)
     }
 
@@ -69,7 +75,9 @@ impl Arena {
         let known =
             capacity.map_or(ByteLen::ZERO, |count| ByteLen::new(count.min(MAX_CAPACITY).get() * FRAME_BYTES));
         let span = known.max(ByteLen::new(FRAME_BYTES));
-        Ok(Unread(Window::open(file, WHAT, span, false)?))
+        let window = Window::open(file, WHAT, span, false)?;
+        window.populate(POPULATED);
+        Ok(Unread(window))
     }
 
     fn map(file: OwnedFd, capacity: FrameCount, writable: bool) -> Result<Self, OpenError> {

@@ -13,7 +13,7 @@ use std::fs::File;
 use memmap2::{MmapOptions, MmapRaw};
 use rustix::fd::{AsFd, BorrowedFd, OwnedFd};
 use rustix::fs::{SealFlags, fcntl_get_seals, fstat, ftruncate};
-use rustix::mm::{MprotectFlags, mprotect};
+use rustix::mm::{Advice, MprotectFlags, madvise, mprotect};
 
 use crate::process::error::{OpenError, host, host_io};
 use crate::{ByteLen, FRAME_BYTES, FRAME_SIZE, KhoError};
@@ -83,6 +83,15 @@ impl Window {
     /// Bytes that are mapped, whether the file has them or not.
     pub(in crate::process) fn span(&self) -> ByteLen {
         ByteLen::of(self.map.len())
+    }
+
+    /// Maps the first `len` bytes page by page, as far as the file has them, so that reading them takes no faults. Tells
+    /// nobody what is in them. Kernels before 5.14 cannot.
+    pub(in crate::process) fn populate(&self, len: ByteLen) {
+        let len = len.as_usize().min(self.valid);
+        let start = self.map.as_mut_ptr().cast();
+        // SAFETY: inside the mapping that this window owns, and inside the file; nothing is changed.
+        let _only_slower = unsafe { madvise(start, len, Advice::LinuxPopulateRead) };
     }
 
     /// Asks how long the file has become: somebody else may have made it longer.
