@@ -145,9 +145,13 @@ impl<K: Kho> Updated<K> {
         discard: &Set<(SessionName, Token)>,
     ) -> Result<Luo<K>, Stuck<Self, FinishError>> {
         let sessions: Vec<_> = self.sessions().collect();
-        match self.settle(&sessions, discard).and_then(|()| self.sweep()) {
+        if let Err(error) = self.settle(&sessions, discard) {
+            return Err(Stuck::new(self, error));
+        }
+        self.finish_subsystems();
+        match self.sweep(&sessions) {
             Ok(()) => Ok(self.luo),
-            Err(error) => Err(Stuck::new(self, error)),
+            Err(error) => Err(Stuck::new(self, FinishError::Release(error))),
         }
     }
 
@@ -157,7 +161,8 @@ impl<K: Kho> Updated<K> {
     ///
     /// As [`finish`](Self::finish), and [`FinishError::UnknownSession`].
     pub fn finish_session(&mut self, session: SessionName) -> Result<(), FinishError> {
-        self.settle(&[session], &Set::default())
+        self.settle(&[session], &Set::default())?;
+        self.release_sessions(&[session]).map_err(FinishError::Release)
     }
 
     /// As [`finish_session`](Self::finish_session), giving up exactly the files that the caller names.
@@ -171,10 +176,11 @@ impl<K: Kho> Updated<K> {
         tokens: &[Token],
         _irrevocable: Irrevocable,
     ) -> Result<(), FinishError> {
-        self.settle(&[session], &tokens.iter().map(|token| (session, *token)).collect())
+        self.settle(&[session], &tokens.iter().map(|token| (session, *token)).collect())?;
+        self.release_sessions(&[session]).map_err(FinishError::Release)
     }
 
-    /// Asks everybody, then finishes the sessions in reverse order, then releases their memory.
+    /// Asks everybody, then finishes the sessions in reverse order.
     fn settle(
         &mut self,
         sessions: &[SessionName],
@@ -197,7 +203,7 @@ impl<K: Kho> Updated<K> {
                 self.finish_one(*session, at);
             }
         }
-        self.release_sessions(sessions).map_err(FinishError::Release)
+        Ok(())
     }
 
     /// First pass: changes nothing.

@@ -6,7 +6,7 @@ use luo_kho::{Kho, KhoError};
 
 use super::arrived::{FileState, Incoming, SharedState, SubsystemIn, SubsystemState, live};
 use super::desk::Desk;
-use super::finish::{FinishError, Updated};
+use super::finish::Updated;
 use crate::events::{Event, State, Transition};
 use crate::ledger::Claims;
 use crate::luo::Luo;
@@ -116,18 +116,25 @@ impl<K: Kho> Updated<K> {
         Ok(())
     }
 
-    /// The end of the whole update: subsystems that were restored, the records, and whatever nobody claimed.
-    pub(super) fn sweep(&mut self) -> Result<(), FinishError> {
-        if !self.subsystems_finished {
-            let restored = |item: &&SubsystemIn| matches!(item.state, SubsystemState::Restored);
-            for item in self.incoming.subsystems.iter().filter(restored).rev() {
-                if let Some(entry) = live(&mut self.luo.subsystems, item.name) {
-                    entry.subsystem.finish();
-                }
-            }
-            self.subsystems_finished = true;
+    /// Tells the subsystems that were restored, last one first.
+    pub(super) fn finish_subsystems(&mut self) {
+        if self.subsystems_finished {
+            return;
         }
-        self.release_rest().map_err(FinishError::Release)?;
+        let restored = |item: &&SubsystemIn| matches!(item.state, SubsystemState::Restored);
+        for item in self.incoming.subsystems.iter().filter(restored).rev() {
+            if let Some(entry) = live(&mut self.luo.subsystems, item.name) {
+                entry.subsystem.finish();
+            }
+        }
+        self.subsystems_finished = true;
+    }
+
+    /// The end of the whole update, when everybody has been told: releases what carried it, and whatever nobody
+    /// claimed.
+    pub(super) fn sweep(&mut self, sessions: &[SessionName]) -> Result<(), KhoError> {
+        self.release_sessions(sessions)?;
+        self.release_rest()?;
         self.luo.bulletin.set(State::Normal, Some(Transition::Finish));
         Ok(())
     }
