@@ -178,14 +178,13 @@ impl Claims {
     /// second call goes on where the first one stopped.
     pub(crate) fn release(&mut self, memory: &mut dyn Memory) -> Result<(), KhoError> {
         while let Some(range) = self.kept.pop() {
-            if let Err(error) = memory.unpreserve(range) {
+            if let Err(error) = let_go(memory, range, Frames::Stay) {
                 self.kept.push(range);
                 return Err(error);
             }
         }
         while let Some(range) = self.borrowed.pop() {
-            let released = let_go(memory, range);
-            if let Err(error) = released {
+            if let Err(error) = let_go(memory, range, Frames::Freed) {
                 self.borrowed.push(range);
                 return Err(error);
             }
@@ -194,15 +193,27 @@ impl Claims {
     }
 }
 
-/// Goes on where an earlier attempt failed.
-fn let_go(memory: &mut dyn Memory, range: FrameRange) -> Result<(), KhoError> {
-    if memory.attached(range).is_ok() {
-        return memory.detach(range);
+/// What becomes of frames whose preservation is over.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Frames {
+    Stay,
+    Freed,
+}
+
+/// Goes on where an earlier attempt failed. The frames of a segment are its file's and stay in any case.
+fn let_go(memory: &mut dyn Memory, range: FrameRange, frames: Frames) -> Result<(), KhoError> {
+    match memory.attached(range) {
+        Ok(_) => return memory.detach(range),
+        Err(KhoError::NotAttached { .. }) => {}
+        Err(unknown) => return Err(unknown),
     }
     if memory.is_preserved(range) {
         memory.unpreserve(range)?;
     }
-    memory.free(range)
+    match frames {
+        Frames::Stay => Ok(()),
+        Frames::Freed => memory.free(range),
+    }
 }
 
 #[cfg(test)]

@@ -164,7 +164,8 @@ impl RetrieveScope<'_> {
     }
 
     /// Reclaims frames that belong to the retrieved object from now on: finish withdraws their preservation and
-    /// does not free them. Frames reclaimed through [`memory`](Self::memory) are freed by finish.
+    /// does not free them. Frames reclaimed through [`memory`](Self::memory) are freed by finish. A segment's frames
+    /// are its file's either way: finish detaches it.
     ///
     /// # Errors
     ///
