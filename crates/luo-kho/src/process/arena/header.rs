@@ -30,7 +30,7 @@ pub(super) const ROOT_AT: usize = 40;
 const LENGTH: usize = 80;
 
 const KIND: BlockKind =
-    BlockKind { what: "header of an arena", magic: u32::from_le_bytes(*b"LUOA"), version: 1 };
+    BlockKind { what: "header of an arena", magic: u32::from_le_bytes(*b"LUOK"), version: 1 };
 
 #[derive(Clone, Copy, Debug, FromBytes, IntoBytes, Immutable, KnownLayout, Unaligned)]
 #[repr(C)]
@@ -152,7 +152,7 @@ mod tests {
     #[test]
     fn the_bytes_of_version_1_never_change() {
         let bytes = header().seal();
-        assert_eq!(bytes[..12], *b"LUOA\x01\0\0\0\x50\0\0\0");
+        assert_eq!(bytes[..12], *b"LUOK\x01\0\0\0\x50\0\0\0");
         let words: [u64; 8] =
             core::array::from_fn(|n| u64::from_le_bytes(bytes[16 + 8 * n..][..8].try_into().unwrap()));
         assert_eq!(words, [0x1000, 0x100, 0x2000, 0x5000, 7, 3, 0x9000, 0x0100_0101]);

@@ -1,6 +1,8 @@
 //! Memory of descriptors as one program sees it: fresh, as its owner, or on offer, as a possible successor.
 
 mod claims;
+#[cfg(test)]
+mod golden;
 mod memory;
 mod segments;
 #[cfg(test)]
