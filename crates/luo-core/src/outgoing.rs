@@ -167,7 +167,7 @@ pub(crate) struct Neighbours<'a> {
 impl Neighbours<'_> {
     pub(crate) fn token_of<F: Any>(&mut self, file: &F) -> Result<Token, DependencyError> {
         let session = self.session.ok_or(DependencyError::NoSession)?;
-        let handler = self.handlers.choose(file).map_err(|_| DependencyError::NoHandler)?;
+        let handler = self.handlers.owner(file).ok_or(DependencyError::NoHandler)?;
         let identity = self.handlers.at(handler).handler.identity(file);
         let place = self.identities.get(&(handler, identity)).ok_or(DependencyError::NotPreserved)?;
         if place.session != session {

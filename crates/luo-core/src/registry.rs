@@ -197,6 +197,12 @@ impl Handlers {
         }
         Err(NoHandler::Unknown)
     }
+
+    /// The first handler that knows the file as its own, whether or not it can travel: what was preserved may have
+    /// changed since.
+    pub(crate) fn owner(&self, file: &dyn Any) -> Option<usize> {
+        self.by_kind.values().position(|entry| entry.handler.judge(file) != Verdict::NotMine)
+    }
 }
 
 /// Why no handler takes a file.

@@ -114,7 +114,7 @@ impl<K: Kho> Luo<K> {
 
     /// The token under which `file` is preserved in `session`, or in which it was retrieved and is not finished.
     pub fn token_of<F: Any>(&self, session: SessionName, file: &F) -> Option<Token> {
-        let handler = self.handlers.choose(file).ok()?;
+        let handler = self.handlers.owner(file)?;
         let identity = self.handlers.at(handler).handler.identity(file);
         let place = self.identities.get(&(handler, identity))?;
         (place.session == session).then_some(place.token)
