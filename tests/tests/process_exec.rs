@@ -66,6 +66,17 @@ fn a_program_that_is_not_there_is_noticed_while_the_guest_runs() {
 }
 
 #[test]
+fn any_thread_may_hand_over() {
+    let mut actor = founded();
+    for generation in 1..=20 {
+        let arrived = actor.tell(&["exec", "prepare", "offer", "hand-over-elsewhere"]);
+        assert_eq!(arrived, format!("arrived forth; generation {generation}"));
+    }
+    assert_eq!(actor.state().pid, actor.pid().as_raw_nonzero().get());
+    assert_eq!(actor.tell(&["tick"]), "6");
+}
+
+#[test]
 fn without_a_guardian_it_works_too() {
     let mut actor = founded();
     let arrived = actor.tell(&["exec self adopt,commit 20000 unguarded", "prepare", "offer", "hand-over"]);

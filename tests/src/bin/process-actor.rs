@@ -196,6 +196,15 @@ impl Actor {
                 Ok(String::from("cancelled"))
             }
             "hand-over" => self.hand_over(),
+            "hand-over-elsewhere" => {
+                let (memory, _) = self.memory.as_mut().ok_or("no memory")?;
+                let (offer, exec) = (self.offer.ok_or("no offer")?, self.exec.as_mut().ok_or("no exec")?);
+                let error = std::thread::scope(|scope| {
+                    let elsewhere = scope.spawn(|| exec.hand_over(memory, offer));
+                    elsewhere.join().map(Result::err).ok().flatten()
+                });
+                Err(error.map_or(String::from("departed"), |error| error.to_string()).into())
+            }
             "connect" => {
                 let path = PathBuf::from(words.get(1).ok_or("where?")?);
                 let manifest = words.get(2).copied().unwrap_or("manifest");

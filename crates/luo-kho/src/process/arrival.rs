@@ -111,7 +111,8 @@ impl Arrival {
         let Self { cargo, way } = self;
         let Cargo { arena, capacity, word, bell, guardian, segments, named: _ } = cargo;
         let segments: Vec<_> = segments.into_iter().map(|(_, file)| file).collect();
-        let opened = Unopened::map(Carried { arena, word, segments }, Some(capacity));
+        let time = matches!(way, Way::Line { .. });
+        let opened = Unopened::map(Carried { arena, word, segments }, Some(capacity), time);
         let opened = opened.map_err(ArrivalError::from).and_then(|unopened| {
             way.await_offer()?;
             Ok(unopened.open()?)

@@ -66,17 +66,23 @@ impl Arena {
     }
 
     /// Maps an arena that somebody else made, and reads nothing of it. With `capacity`, as far as it may grow; it need not
-    /// be true.
+    /// be true. Whoever has `time` gets the records mapped page by page.
     ///
     /// # Errors
     ///
     /// [`OpenError`] of the sorts that are about files.
-    pub(super) fn unread(file: OwnedFd, capacity: Option<FrameCount>) -> Result<Unread, OpenError> {
+    pub(super) fn unread(
+        file: OwnedFd,
+        capacity: Option<FrameCount>,
+        time: bool,
+    ) -> Result<Unread, OpenError> {
         let known =
             capacity.map_or(ByteLen::ZERO, |count| ByteLen::new(count.min(MAX_CAPACITY).get() * FRAME_BYTES));
         let span = known.max(ByteLen::new(FRAME_BYTES));
         let window = Window::open(file, WHAT, span, false)?;
-        window.populate(POPULATED);
+        if time {
+            window.populate(POPULATED);
+        }
         Ok(Unread(window))
     }
 

@@ -13,6 +13,10 @@
 //! which systemd heeds with `NotifyAccess=all`). A guardian that dies before the offer makes the handover fail; one that
 //! dies later leaves no way back.
 //!
+//! The guardian holds every descriptor that was open in prepare until it leaves: closing a VM is not on the way either, and
+//! whoever waits for the other end of a connection to be closed waits that long. What this program has buffered for standard
+//! output is lost: flush it first. Whatever signal is pending and blocked arrives just before exec.
+//!
 //! # What the new program finds
 //!
 //! The variable `LUO_WAYBILL` of its environment has the form `1:PID:NUMBER`. If PID is the number of its process, NUMBER is

@@ -147,7 +147,7 @@ impl ProcessKho {
     /// [`KhoError::NotOffered`] inside [`OpenError::Kho`] if there is nothing to adopt; [`OpenError`] of every other
     /// sort if what is there cannot be believed. The descriptors are closed.
     pub fn open(carried: Carried) -> Result<Self, OpenError> {
-        Unopened::map(carried, None)?.open()
+        Unopened::map(carried, None, false)?.open()
     }
 
     /// Frames that the arena may grow to.
@@ -276,15 +276,16 @@ impl ProcessKho {
 }
 
 impl Unopened {
-    /// Maps what was carried, and reads none of it. `capacity` of the arena need not be true.
+    /// Maps what was carried, and reads none of it. `capacity` of the arena need not be true. With `time`, while the guest
+    /// still runs elsewhere, does what makes reading faster.
     ///
     /// # Errors
     ///
     /// [`OpenError`] of the sorts that are about files.
-    pub(super) fn map(carried: Carried, capacity: Option<FrameCount>) -> Result<Self, OpenError> {
+    pub(super) fn map(carried: Carried, capacity: Option<FrameCount>, time: bool) -> Result<Self, OpenError> {
         let Carried { arena, word, segments } = carried;
         let page = WordPage::open(word, WORD_PAGE)?;
-        Ok(Self { page, arena: Arena::unread(arena, capacity)?, files: segments })
+        Ok(Self { page, arena: Arena::unread(arena, capacity, time)?, files: segments })
     }
 
     /// The word, read afresh.
