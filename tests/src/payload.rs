@@ -5,8 +5,12 @@
 //! | 1 | mark, array, length, position, checksum |
 //! | 2 | those, flags, number of dependencies, a token for each |
 //! | n > 2 | as 2, and n - 2 words that are 0 |
+//!
+//! That of a subsystem or a shared object names a preserved array with one word in it, and has n - 1 words that are 0
+//! in version n.
 
-use luo_core::{Refusal, Version};
+use luo_core::{Record, Refusal, RetrieveScope, Version};
+use luo_kho::{ByteLen, Name, PreservedArray};
 
 /// Tokens that fit into a record: more than any scenario has.
 pub const DEPENDENCIES_MAX: usize = 8;
@@ -84,6 +88,32 @@ impl FileRecord {
             }
         }
         if next().is_ok() { Err(bad()) } else { Ok(record) }
+    }
+}
+
+/// How long the payload is that names an array in this version.
+pub(crate) fn named_len(version: Version) -> ByteLen {
+    ByteLen::of(8 * usize::from(version.0))
+}
+
+/// The payload that names an array in this version.
+pub(crate) fn name_payload(version: Version, array: &PreservedArray<u8>) -> Vec<u8> {
+    let mut words = vec![array.name().get()];
+    words.extend((1..version.0).map(|_| 0));
+    bytes_of(&words)
+}
+
+/// The word in the array that a payload names. The array is claimed.
+pub(crate) fn one_word(record: &Record<'_>, scope: &mut RetrieveScope<'_>) -> Result<u64, Refusal> {
+    let words = words_of(record.payload).filter(|words| words.len() == usize::from(record.version.0));
+    let name = words.and_then(|words| Name::new(*words.first()?));
+    let name = name.ok_or_else(|| Refusal::because("the payload does not name an array"))?;
+    let array = PreservedArray::<u8>::restore(scope.memory(), name)?;
+    array.verify(scope.memory())?;
+    let words = words_of(&array.to_vec(scope.memory())?).unwrap_or_default();
+    match words[..] {
+        [word] => Ok(word),
+        _ => Err(Refusal::because("the array does not hold one word")),
     }
 }
 

@@ -1,18 +1,18 @@
 //! The pool: an object that files share. It counts them.
 //!
-//! On the near side a **share** is held by each prepared file; the pool's record says how many there were. On the far
-//! side each file that is made again **arrives**; the record says how many there can be.
+//! On the near side a **share** is held by each prepared file; a preserved array says how many there were. On the far
+//! side each file that is made again **arrives**; the array says how many there can be.
 
 use std::sync::Arc;
 
 use luo_core::{
     FreezeScope, Kind, PrepareScope, Record, Refusal, RetrieveScope, SharedObject, Version, VersionRange,
 };
-use luo_kho::ByteLen;
+use luo_kho::PreservedArray;
 
 use crate::journal::{Act, Pen, Who};
 use crate::keeper::Speech;
-use crate::payload::{bytes_of, words_of};
+use crate::payload::{name_payload, named_len, one_word};
 
 /// Makes pools.
 #[derive(Debug)]
@@ -31,7 +31,7 @@ pub struct Pool {
 
 #[derive(Debug)]
 enum Side {
-    Near { shares: Arc<()>, departed: bool },
+    Near { shares: Arc<()>, array: Option<PreservedArray<u8>>, departed: bool },
     Far { expected: u64, arrived: Vec<u64> },
 }
 
@@ -68,6 +68,13 @@ impl Pool {
         }
     }
 
+    fn array(&mut self) -> &mut Option<PreservedArray<u8>> {
+        match &mut self.side {
+            Side::Near { array, .. } => array,
+            Side::Far { .. } => panic!("pools are prepared on the near side"),
+        }
+    }
+
     /// One more file was made again.
     pub fn arrive(&mut self, mark: u64) {
         match &mut self.side {
@@ -79,12 +86,6 @@ impl Pool {
             Side::Near { .. } => panic!("files arrive on the far side"),
         }
     }
-}
-
-fn encode(version: Version, files: u64) -> Vec<u8> {
-    let mut words = vec![files];
-    words.extend((1..version.0).map(|_| 0));
-    bytes_of(&words)
 }
 
 impl SharedObject for PoolMaker {
@@ -105,29 +106,39 @@ impl SharedObject for PoolMaker {
     fn preserve(&self) -> Result<Pool, Refusal> {
         let who = self.who();
         self.pen.ask(who, Act::Preserve, || Ok(()))?;
-        Ok(Pool { who, pen: self.pen.clone(), side: Side::Near { shares: Arc::default(), departed: false } })
-    }
-
-    fn prepare(&self, pool: &mut Pool, scope: &mut PrepareScope<'_>) -> Result<(), Refusal> {
-        self.pen.ask(self.who(), Act::Prepare, || {
-            for version in scope.versions().to_vec() {
-                scope.reserve(version, ByteLen::of(8 * usize::from(version.0)))?;
-                scope.put(version, &encode(version, pool.shares()))?;
-            }
-            Ok(())
+        Ok(Pool {
+            who,
+            pen: self.pen.clone(),
+            side: Side::Near { shares: Arc::default(), array: None, departed: false },
         })
     }
 
-    fn cancel(&self, _pool: &mut Pool) {
+    fn prepare(&self, pool: &mut Pool, scope: &mut PrepareScope<'_>) -> Result<(), Refusal> {
+        let made = self.pen.ask(self.who(), Act::Prepare, || {
+            let array = PreservedArray::from_bytes(scope.memory(), &pool.shares().to_le_bytes())?;
+            for version in scope.versions().to_vec() {
+                scope.reserve(version, named_len(version))?;
+                scope.put(version, &name_payload(version, &array))?;
+            }
+            Ok(array)
+        })?;
+        let array = pool.array();
+        assert!(array.is_none(), "it is prepared once");
+        *array = Some(made);
+        Ok(())
+    }
+
+    fn cancel(&self, pool: &mut Pool) {
+        assert!(pool.array().take().is_some(), "what is cancelled was prepared");
         self.pen.tell(self.who(), Act::Cancel);
     }
 
     fn freeze(&self, pool: &mut Pool, scope: &mut FreezeScope<'_>) -> Result<(), Refusal> {
+        let shares = pool.shares();
+        let Some(array) = pool.array() else { panic!("what is frozen was prepared") };
         self.pen.ask(self.who(), Act::Freeze, || {
-            for version in scope.versions().to_vec() {
-                scope.put(version, &encode(version, pool.shares()))?;
-            }
-            Ok(())
+            array.write(scope.memory(), 0, &shares.to_le_bytes())?;
+            Ok(array.seal(scope.memory())?)
         })
     }
 
@@ -142,13 +153,9 @@ impl SharedObject for PoolMaker {
         self.pen.tell(self.who(), Act::Depart);
     }
 
-    fn retrieve(&self, record: &Record<'_>, _scope: &mut RetrieveScope<'_>) -> Result<Pool, Refusal> {
+    fn retrieve(&self, record: &Record<'_>, scope: &mut RetrieveScope<'_>) -> Result<Pool, Refusal> {
         let who = self.who();
-        let expected = self.pen.ask(who, Act::Retrieve, || {
-            let words = words_of(record.payload).filter(|words| words.len() == usize::from(record.version.0));
-            let first = words.and_then(|words| words.first().copied());
-            first.ok_or_else(|| Refusal::because("the payload is not that of a pool"))
-        })?;
+        let expected = self.pen.ask(who, Act::Retrieve, || one_word(record, scope))?;
         Ok(Pool { who, pen: self.pen.clone(), side: Side::Far { expected, arrived: Vec::new() } })
     }
 
@@ -156,8 +163,10 @@ impl SharedObject for PoolMaker {
         self.pen.tell(pool.who, Act::Finish);
     }
 
-    fn discard(&self, _record: &Record<'_>, _scope: &mut RetrieveScope<'_>) {
+    fn discard(&self, record: &Record<'_>, scope: &mut RetrieveScope<'_>) {
         self.pen.tell(self.who(), Act::Discard);
+        // What cannot be claimed is released with everything that nobody claimed.
+        let _ = one_word(record, scope);
     }
 }
 

@@ -1,16 +1,17 @@
-//! The subsystem: something like vCPUs, with a running flag and a count of what they did.
+//! The subsystem: something like vCPUs, with a running flag and a count of what they did. The count crosses in a
+//! preserved array, which the payload names.
 
 use std::sync::Arc;
 
 use luo_core::{
     FreezeScope, Kind, PrepareScope, Record, Refusal, RetrieveScope, Subsystem, Version, VersionRange,
 };
-use luo_kho::ByteLen;
+use luo_kho::PreservedArray;
 use parking_lot::Mutex;
 
 use crate::journal::{Act, Pen, Who};
 use crate::keeper::Speech;
-use crate::payload::{bytes_of, words_of};
+use crate::payload::{name_payload, named_len, one_word};
 
 /// The live state. Clones name the same vCPUs: one is with the orchestrator, the others are with the test.
 #[derive(Clone, Debug, Default)]
@@ -28,6 +29,8 @@ pub struct VcpuSaver {
     speech: Speech,
     vcpus: Vcpus,
     pen: Pen,
+    /// From prepare on.
+    array: Option<PreservedArray<u8>>,
 }
 
 impl Vcpus {
@@ -61,17 +64,11 @@ impl Vcpus {
 impl VcpuSaver {
     /// Of this name and these versions, for these vCPUs.
     pub fn new(speech: Speech, vcpus: Vcpus, pen: Pen) -> Self {
-        Self { speech, vcpus, pen }
+        Self { speech, vcpus, pen, array: None }
     }
 
     fn who(&self) -> Who {
         Who::Subsystem(self.speech.kind)
-    }
-
-    fn payload(&self, version: Version) -> Vec<u8> {
-        let mut words = vec![self.vcpus.ticks()];
-        words.extend((1..version.0).map(|_| 0));
-        bytes_of(&words)
     }
 }
 
@@ -89,26 +86,35 @@ impl Subsystem for VcpuSaver {
     }
 
     fn prepare(&mut self, scope: &mut PrepareScope<'_>) -> Result<(), Refusal> {
-        self.pen.ask(self.who(), Act::Prepare, || {
+        assert!(self.array.is_none(), "it is prepared once");
+        let array = self.pen.ask(self.who(), Act::Prepare, || {
+            let array = PreservedArray::alloc(scope.memory(), 8)?;
             // Nothing of it can be written while guests run: freeze fills the room that is taken here.
             for version in scope.versions().to_vec() {
-                scope.reserve(version, ByteLen::of(8 * usize::from(version.0)))?;
+                scope.reserve(version, named_len(version))?;
             }
-            Ok(())
-        })
+            Ok(array)
+        })?;
+        self.array = Some(array);
+        Ok(())
     }
 
     fn cancel(&mut self) {
+        assert!(self.array.take().is_some(), "what is cancelled was prepared");
         self.pen.tell(self.who(), Act::Cancel);
     }
 
     fn freeze(&mut self, scope: &mut FreezeScope<'_>) -> Result<(), Refusal> {
-        self.pen.ask(self.who(), Act::Freeze, || {
-            if self.vcpus.are_running() {
+        let (who, vcpus) = (self.who(), self.vcpus.clone());
+        let Some(array) = &mut self.array else { panic!("what is frozen was prepared") };
+        self.pen.ask(who, Act::Freeze, || {
+            if vcpus.are_running() {
                 return Err(Refusal::because("the guest still runs"));
             }
+            array.write(scope.memory(), 0, &vcpus.ticks().to_le_bytes())?;
+            array.seal(scope.memory())?;
             for version in scope.versions().to_vec() {
-                scope.put(version, &self.payload(version))?;
+                scope.put(version, &name_payload(version, array))?;
             }
             Ok(())
         })
@@ -120,16 +126,13 @@ impl Subsystem for VcpuSaver {
     }
 
     fn depart(&mut self) {
+        self.array = None;
         assert!(!self.vcpus.are_running(), "the guest runs elsewhere");
         self.pen.tell(self.who(), Act::Depart);
     }
 
-    fn restore(&mut self, record: &Record<'_>, _scope: &mut RetrieveScope<'_>) -> Result<(), Refusal> {
-        let ticks = self.pen.ask(self.who(), Act::Restore, || {
-            let words = words_of(record.payload).filter(|words| words.len() == usize::from(record.version.0));
-            let first = words.and_then(|words| words.first().copied());
-            first.ok_or_else(|| Refusal::because("the payload is not that of vCPUs"))
-        })?;
+    fn restore(&mut self, record: &Record<'_>, scope: &mut RetrieveScope<'_>) -> Result<(), Refusal> {
+        let ticks = self.pen.ask(self.who(), Act::Restore, || one_word(record, scope))?;
         self.vcpus.0.lock().ticks = ticks;
         Ok(())
     }

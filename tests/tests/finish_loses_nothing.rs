@@ -160,7 +160,11 @@ fn all_frames_come_back() {
         let host = Host::new();
         let new = arrived(&host, by);
         let census = new.updated.luo().memory().census().unwrap();
-        assert_eq!(frame_count(&census.preserved), 3 * 2 + 1 + 2, "three arrays, the root, the image");
+        assert_eq!(
+            frame_count(&census.preserved),
+            5 * 2 + 1 + 2,
+            "arrays of three files, the pool and the vCPUs; the root; the image"
+        );
         let gone = [("a", 1), ("a", 2), ("b", 3)].map(|(name, token)| (session(name), Token(token)));
         let new = new.finish_discarding(&gone).unwrap();
         assert_no_frames(&new.luo.memory().census().unwrap());
