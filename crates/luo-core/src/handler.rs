@@ -97,7 +97,8 @@ pub trait FileHandler: Send + Sync + 'static {
     /// The payload versions that this build can write, newest first. Never empty.
     fn writes(&self) -> Vec<Version>;
 
-    /// The shared objects that each file of this kind leans on.
+    /// The shared objects that each file of this kind leans on. Written down with the file: on the far side it gets at
+    /// those that it leaned on then.
     fn leans_on(&self) -> Vec<Kind>;
 
     /// Whether `file` is this handler's, and whether it can travel. Looks, changes nothing.

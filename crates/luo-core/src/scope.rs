@@ -201,7 +201,8 @@ impl RetrieveScope<'_> {
         self.desk.depend::<F>(self.view.memory(), session, token).map_err(Refusal::new)
     }
 
-    /// The shared object of this kind, which the participant leans on; retrieved first if nobody did so before.
+    /// The shared object of this kind, which the participant leaned on when it was written; retrieved first if nobody
+    /// did so before.
     ///
     /// # Errors
     ///

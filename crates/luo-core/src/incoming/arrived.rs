@@ -216,6 +216,12 @@ impl Incoming {
         Record { version: object.version, payload: image.payload(object).unwrap_or_default() }
     }
 
+    /// The kinds of these shared objects. A file leans on those that it was written with, whatever its handler leans on
+    /// now: only they count it.
+    pub(crate) fn kinds_of(&self, shared: &[usize]) -> Vec<Kind> {
+        shared.iter().filter_map(|at| Some(self.shared.get(*at)?.kind)).collect()
+    }
+
     pub(crate) fn file(&mut self, session: SessionName, token: Token) -> Option<&mut FileIn> {
         self.sessions.get_mut(&session)?.files.get_mut(&token)
     }

@@ -135,12 +135,14 @@ impl Desk<'_> {
         // The scope lends the desk to the handler, so the payload is copied out of it.
         let payload = Incoming::record(&self.incoming.image, &readable.object).payload.to_vec();
         let record = crate::Record { version: readable.object.version, payload: &payload };
+        let shared = self.incoming.file(session, token).map(|entry| entry.leans_on.clone());
+        let leans_on = self.incoming.kinds_of(&shared.unwrap_or_default());
         let mut claims = Claims::default();
         let mut scope = RetrieveScope {
             view: View::retrieve(&mut *memory, &mut claims),
             desk: self.lend(self.depth),
             session: Some(session),
-            leans_on: &known.leans_on,
+            leans_on: &leans_on,
         };
         let outcome = known.handler.retrieve(&record, &mut scope).and_then(|file| {
             let identity = known.handler.identity(&*file);

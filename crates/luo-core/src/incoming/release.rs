@@ -36,12 +36,13 @@ impl<K: Kho> Updated<K> {
                 known.handler.finish(&record, &file);
                 identities.swap_remove(&(readable.handler, identity));
             } else {
+                let kinds = self.incoming.kinds_of(&leans_on);
                 let mut claims = Claims::default();
                 let mut scope = RetrieveScope {
                     view: View::retrieve(kho, &mut claims),
                     desk: Desk { incoming: &mut self.incoming, handlers, identities, depth: 0 },
                     session: Some(session),
-                    leans_on: &known.leans_on,
+                    leans_on: &kinds,
                 };
                 known.handler.discard(&record, &mut scope);
                 // Nobody keeps anything of a file that is discarded.
