@@ -44,7 +44,7 @@ fn act(command: Command) -> Result<ExitCode> {
 /// Asks the VMM in this folder what stands on our own command line, and prints the answer.
 fn ask(folder: &folder::Folder) -> Result<ExitCode> {
     let words: Vec<_> = std::env::args().skip(1).collect();
-    let reply = control::ask(&folder.control(), &vmm::request(&words), PATIENCE)?;
+    let reply = control::ask(&folder.control(), &words, PATIENCE)?;
     for (key, value) in reply.lines() {
         println!("{key} = {value}");
     }

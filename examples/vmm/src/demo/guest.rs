@@ -1,6 +1,5 @@
 //! The guest of the demo: a program that is asked through its control socket, and got rid of in the end.
 
-use std::path::PathBuf;
 use std::process::{Command, Stdio};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -18,7 +17,6 @@ use crate::control::{Reply, ask};
 use crate::folder::Folder;
 use crate::machine::Kind;
 use crate::trace::{Remembered, Trace};
-use crate::vmm::request;
 
 /// For a guest to boot: the pattern is written over all of its memory.
 const BOOT: Duration = Duration::from_mins(5);
@@ -72,7 +70,7 @@ impl Guest {
         let mut words = vec!["update".to_owned(), format!("--dir={}", self.folder.path().display())];
         words.push(format!("--carrier={}", name(carrier)));
         words.push(format!("--vmm-version={version}"));
-        let reply = ask(&self.folder.control(), &request(&words), ANSWER).context("nobody answers")?;
+        let reply = ask(&self.folder.control(), &words, ANSWER).context("nobody answers")?;
         let pid = reply.number("pid").and_then(|pid| Pid::from_raw(i32::try_from(pid).ok()?));
         self.pid = pid.or(self.pid);
         reap();
@@ -96,9 +94,8 @@ impl Guest {
     }
 }
 
-fn question(what: &str, folder: &Folder) -> String {
-    let dir: PathBuf = folder.path().into();
-    request(&["ask".to_owned(), format!("--dir={}", dir.display()), what.to_owned()])
+fn question(what: &str, folder: &Folder) -> [String; 3] {
+    ["ask".to_owned(), format!("--dir={}", folder.path().display()), what.to_owned()]
 }
 
 /// Lets go of children that are gone.

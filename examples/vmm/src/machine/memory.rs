@@ -1,13 +1,11 @@
 //! Guest memory as this program reaches it: memfds, mapped.
 
-use std::fs::File;
 use std::io;
 
-use luo_memfd::Memfd;
+use luo_memfd::linux::{GuestError, GuestLayout};
+use luo_memfd::{Linux, Memfd, Port as _};
 use vm_memory::mmap::MmapRegionError;
-use vm_memory::{
-    FileOffset, GuestAddress, GuestMemoryMmap, GuestRegionCollectionError, GuestRegionMmap, MmapRegion,
-};
+use vm_memory::{GuestAddress, GuestMemoryMmap, GuestRegionCollectionError, GuestRegionMmap, MmapRegion};
 
 use crate::guest::Layout;
 
@@ -36,6 +34,9 @@ pub(crate) enum MapError {
     /// The regions do not make up a guest's memory.
     #[error("guest memory is not in order: {0}")]
     Regions(#[from] GuestRegionCollectionError),
+    /// Its files cannot be told.
+    #[error(transparent)]
+    Guest(#[from] GuestError),
     /// The files are not those of this layout.
     #[error("{found} files cannot be the {wanted} regions of the guest")]
     Files {
@@ -60,30 +61,42 @@ pub(crate) fn create(layout: &Layout) -> Result<Vec<Memfd>, MapError> {
 }
 
 impl Mapped {
-    /// Maps the regions of a guest, each from its file.
+    /// Maps the regions of a guest, each from its memfd.
     ///
     /// # Errors
     ///
     /// [`MapError`].
-    pub(crate) fn new(layout: &Layout, files: Vec<File>, populate: Populate) -> Result<Self, MapError> {
+    pub(crate) fn new(layout: &Layout, memfds: &[Memfd], populate: Populate) -> Result<Self, MapError> {
         let regions = layout.regions();
-        if files.len() != regions.len() {
-            return Err(MapError::Files { found: files.len(), wanted: regions.len() });
+        if memfds.len() != regions.len() {
+            return Err(MapError::Files { found: memfds.len(), wanted: regions.len() });
         }
         let more = if populate == Populate::Now { libc::MAP_POPULATE } else { libc::MAP_NORESERVE };
-        let region = |((start, bytes), file): ((u64, u64), File)| {
+        let region = |((start, bytes), memfd): ((u64, u64), &Memfd)| {
             let bytes = usize::try_from(bytes).map_err(io::Error::other)?;
-            let (file, access) = (FileOffset::new(file, 0), libc::PROT_READ | libc::PROT_WRITE);
-            let mapping = MmapRegion::build(Some(file), bytes, access, libc::MAP_SHARED | more)?;
+            let access = libc::PROT_READ | libc::PROT_WRITE;
+            let mapping = MmapRegion::build(Some(memfd.at(0)?), bytes, access, libc::MAP_SHARED | more)?;
             let region = GuestRegionMmap::new(mapping, GuestAddress(start));
             Ok(region.ok_or(GuestRegionCollectionError::UnsortedMemoryRegions)?)
         };
-        let mapped = regions.into_iter().zip(files).map(region).collect::<Result<Vec<_>, MapError>>()?;
+        let mapped = regions.into_iter().zip(memfds).map(region).collect::<Result<Vec<_>, MapError>>()?;
         Ok(Self(GuestMemoryMmap::from_regions(mapped)?))
     }
 
     /// The memory, by guest addresses.
     pub(crate) const fn guest(&self) -> &GuestMemoryMmap {
         &self.0
+    }
+
+    /// Whether it is mapped from these memfds, in this order.
+    ///
+    /// # Errors
+    ///
+    /// [`MapError::Guest`].
+    pub(super) fn is_in(&self, memfds: &[Memfd]) -> Result<bool, MapError> {
+        let port = Linux::new();
+        let (mapped, _) = GuestLayout::take_apart(&self.0)?;
+        let same = |(one, other): (&Memfd, &Memfd)| port.identity(one) == port.identity(other);
+        Ok(mapped.len() == memfds.len() && mapped.iter().zip(memfds).all(same))
     }
 }

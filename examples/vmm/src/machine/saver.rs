@@ -1,6 +1,5 @@
 //! Carries the machine: stops it and saves its state on the near side, makes it again and sets its state on the far side.
 
-use std::os::fd::{AsFd as _, BorrowedFd};
 use std::sync::Arc;
 
 use luo_core::{
@@ -9,8 +8,6 @@ use luo_core::{
 use luo_kho::ByteLen;
 use luo_memfd::Memfd;
 use parking_lot::Mutex;
-use rustix::fs::fstat;
-use vm_memory::{GuestMemoryBackend as _, GuestMemoryRegion as _};
 
 use super::memory::{Mapped, Populate};
 use super::{Kind, Machine};
@@ -40,36 +37,19 @@ impl Saved {
     /// Makes a machine in these files, unless there is one already, made beforehand from the same ones.
     fn machine(&mut self, kind: Kind, layout: Layout) -> Result<&mut Machine, Refusal> {
         if let Some(machine) = &self.machine
-            && !is_in(machine, &self.files)?
+            && !machine.memory().is_in(&self.files).map_err(Refusal::new)?
         {
             return Err(Refusal::because("the machine that was made beforehand is in other files"));
         }
         let machine = if let Some(machine) = self.machine.take() {
             machine
         } else {
-            let files = self.files.iter().map(Memfd::to_file).collect::<std::io::Result<_>>();
-            let files = files.map_err(Refusal::new)?;
-            let memory = Mapped::new(&layout, files, Populate::Later).map_err(Refusal::new)?;
+            let memory = Mapped::new(&layout, &self.files, Populate::Later).map_err(Refusal::new)?;
             let (devices, trace) = (Arc::clone(&self.devices), Arc::clone(&self.trace));
             Machine::new(kind, layout, memory, devices, trace).map_err(Refusal::new)?
         };
         Ok(self.machine.insert(machine))
     }
-}
-
-/// Whether the machine's regions are mapped from these files.
-fn is_in(machine: &Machine, files: &[Memfd]) -> Result<bool, Refusal> {
-    let inode = |file: BorrowedFd<'_>| {
-        let stat = fstat(file).map_err(|errno| Refusal::new(std::io::Error::from(errno)))?;
-        Ok::<_, Refusal>((stat.st_dev, stat.st_ino))
-    };
-    let mut mapped = Vec::new();
-    for region in machine.memory().guest().iter() {
-        let Some(file) = region.file_offset() else { return Ok(false) };
-        mapped.push(inode(file.file().as_fd())?);
-    }
-    let wanted = files.iter().map(|file| inode(file.as_fd())).collect::<Result<Vec<_>, _>>()?;
-    Ok(mapped == wanted)
 }
 
 impl MachineSaver {

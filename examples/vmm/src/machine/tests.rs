@@ -22,8 +22,7 @@ struct Host {
 
 fn host(vcpus: u32) -> Host {
     let layout = Layout::new(8 << 20, vcpus).unwrap();
-    let files = create(&layout).unwrap().iter().map(|memfd| memfd.to_file().unwrap()).collect();
-    let memory = Mapped::new(&layout, files, Populate::Later).unwrap();
+    let memory = Mapped::new(&layout, &create(&layout).unwrap(), Populate::Later).unwrap();
     fill(memory.guest(), &layout).unwrap();
     let folder = tempfile::tempdir().unwrap();
     let trace = Arc::new(Trace::create(&folder.path().join("trace")).unwrap());

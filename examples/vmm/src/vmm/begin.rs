@@ -5,12 +5,11 @@ use std::sync::Arc;
 use anyhow::{Context as _, Result};
 use luo_core::Luo;
 use luo_kho::FrameCount;
-use luo_kho::process::ProcessKho;
+use luo_kho::process::{Control, Listener, ProcessKho};
 use luo_memfd::Memfd;
 
 use super::{Vmm, parts};
 use crate::cli::Run;
-use crate::control::Control;
 use crate::folder::Folder;
 use crate::guest::{Layout, fill};
 use crate::machine::{Kind, Machine, Mapped, Populate, available, create};
@@ -29,12 +28,11 @@ pub(crate) fn kind_of(asked: Option<Kind>) -> Kind {
 
 /// Makes a guest, and lets it run.
 pub(super) fn begin(run: Run, folder: Folder) -> Result<Vmm> {
-    let control = Control::bind(&folder.control()).context("the control socket cannot be made")?;
+    let listener = Listener::bind(folder.control()).context("the control socket cannot be made")?;
     let layout = Layout::new(run.shape.memory, run.shape.vcpus)?;
     let trace = Arc::new(Trace::create(&folder.trace()).context("the trace cannot be made")?);
     let memfds = create(&layout)?;
-    let files = memfds.iter().map(Memfd::to_file).collect::<std::io::Result<_>>()?;
-    let memory = Mapped::new(&layout, files, Populate::Later)?;
+    let memory = Mapped::new(&layout, &memfds, Populate::Later)?;
     fill(memory.guest(), &layout)?;
     let saved = parts::saved(layout.vcpus(), memfds.clone(), &folder, &trace)?;
     let kho = ProcessKho::create(FRAMES)?;
@@ -49,6 +47,7 @@ pub(super) fn begin(run: Run, folder: Folder) -> Result<Vmm> {
         machine.boot()?;
         saved.machine.insert(machine).run(&owned)?;
     }
+    let control = Control::new(listener);
     Ok(Vmm { luo, owned: Some(owned), saved, trace, control, folder, run })
 }
 

@@ -12,24 +12,25 @@ mod succeed;
 mod update;
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use anyhow::{Context as _, Result, anyhow};
 use clap::Parser as _;
 use luo_core::Luo;
-use luo_kho::process::ProcessKho;
+use luo_kho::process::{Control, ProcessKho, Request};
 use luo_kho::{Kho as _, Owned};
 use parking_lot::Mutex;
 
 use crate::cli::{Cli, Command, Question, Run};
-use crate::control::{Caller, Control, Reply};
+use crate::control::{self, Reply};
 use crate::folder::Folder;
 use crate::machine::Saved;
 use crate::trace::Trace;
 
 pub(crate) use sabotage::Sabotage;
 
-/// What separates the words of a request: no path has it in it.
-const SEPARATOR: char = '\t';
+/// Between two looks whether somebody asks, at most.
+const WAIT: Duration = Duration::from_hours(1);
 
 /// A program that has the guest.
 struct Vmm {
@@ -47,7 +48,10 @@ struct Vmm {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Next {
     GoOn,
+    /// The guest has stopped for good.
     Leave,
+    /// Another program has it.
+    Depart,
 }
 
 /// `luo-vmm run`: begins, or takes over, and serves.
@@ -57,7 +61,7 @@ enum Next {
 /// What kept it from having the guest, or from going on with it.
 pub(crate) fn run(run: Run) -> Result<()> {
     let folder = Folder::open(&run.dir).context("the folder cannot be used")?;
-    let mut vmm = if let Some(arrival) = luo_kho::process::arrive()? {
+    let vmm = if let Some(arrival) = luo_kho::process::arrive()? {
         succeed::by_exec(arrival, run, folder)?
     } else if run.succeed {
         succeed::by_socket(run, folder)?
@@ -67,30 +71,32 @@ pub(crate) fn run(run: Run) -> Result<()> {
     vmm.serve()
 }
 
-/// The words of a request: those of a command line without the name of the program.
-pub(crate) fn request(words: &[String]) -> String {
-    words.join(&SEPARATOR.to_string())
-}
-
 impl Vmm {
-    fn serve(&mut self) -> Result<()> {
+    fn serve(mut self) -> Result<()> {
         loop {
-            let (request, caller) = self.control.next().context("the control socket is broken")?;
-            if self.answer(&request, caller)? == Next::Leave {
-                return Ok(());
+            let request = self.control.next(WAIT).context("the control socket is broken")?;
+            match request.map_or(Ok(Next::GoOn), |request| self.answer(request))? {
+                Next::GoOn => {}
+                Next::Leave => return Ok(()),
+                Next::Depart => {
+                    // The socket's file is the successor's now.
+                    self.control.into_listener().keep();
+                    return Ok(());
+                }
             }
         }
     }
 
     /// Does what is asked for. An error is one after which the guest cannot go on here.
-    fn answer(&mut self, request: &str, caller: Caller) -> Result<Next> {
-        let words = ["luo-vmm"].into_iter().chain(request.split(SEPARATOR));
+    fn answer(&mut self, request: Request) -> Result<Next> {
+        // A request is a command line.
+        let words = ["luo-vmm".to_owned()].into_iter().chain(control::words(&request).unwrap_or_default());
         let reply = match Cli::try_parse_from(words).map(|cli| cli.command) {
-            Ok(Command::Update(update)) => return self.update(&update, caller),
+            Ok(Command::Update(update)) => return self.update(&update, request),
             Ok(Command::Ask(ask)) => match ask.what {
                 Question::Stop => {
                     let reply = self.stop()?;
-                    caller.answer(&reply);
+                    control::answer(request, &reply);
                     return Ok(Next::Leave);
                 }
                 Question::Status => self.status(),
@@ -100,7 +106,7 @@ impl Vmm {
             Ok(Command::Demo(_) | Command::Run(_)) => Reply::error("that is nothing to ask of a VMM"),
             Err(error) => Reply::error(error.render()),
         };
-        caller.answer(&reply);
+        control::answer(request, &reply);
         Ok(Next::GoOn)
     }
 

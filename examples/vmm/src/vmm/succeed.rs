@@ -4,13 +4,14 @@
 //! successor by socket has time to **warm up**: it makes the machine in the memory that arrived, while the guest runs
 //! elsewhere. A successor by exec makes it when it knows the state.
 
+use std::os::fd::OwnedFd;
 use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, anyhow, bail};
 use luo_core::{Luo, Updated};
 use luo_kho::Owned;
-use luo_kho::process::{Arrival, ProcessKho, Terms, connect};
+use luo_kho::process::{Arrival, Control, Listener, ProcessKho, Request, Terms, connect};
 use luo_memfd::Memfd;
 use parking_lot::Mutex;
 
@@ -18,7 +19,7 @@ use super::begin::{kind_of, preserve};
 use super::sabotage::{Sabotage, few_descriptors};
 use super::{Vmm, parts, update};
 use crate::cli::Run;
-use crate::control::{Caller, Control, Reply};
+use crate::control::{self, Reply};
 use crate::folder::Folder;
 use crate::guest::Layout;
 use crate::machine::{Machine, Mapped, Populate, Saved};
@@ -37,8 +38,10 @@ pub(super) fn terms(blackout_ms: Option<u64>) -> Terms {
 struct Successor {
     saved: Arc<Mutex<Saved>>,
     trace: Arc<Trace>,
-    control: Control,
-    caller: Option<Caller>,
+    /// The control socket: the predecessor's, until the commit.
+    control: OwnedFd,
+    /// Whoever asked for the update.
+    caller: Option<OwnedFd>,
     folder: Folder,
     run: Run,
 }
@@ -90,17 +93,17 @@ pub(super) fn by_socket(run: Run, folder: Folder) -> Result<Vmm> {
 impl Successor {
     fn new(arrival: &mut Arrival, run: Run, folder: Folder) -> Result<Self> {
         let control = arrival.take(parts::CONTROL).ok_or_else(|| anyhow!("no control socket arrived"))?;
-        let caller = arrival.take(parts::CALLER).map(Caller::from);
+        let caller = arrival.take(parts::CALLER);
         let trace = Arc::new(Trace::open(&folder.trace()).context("the trace cannot be opened")?);
         let saved = parts::saved(run.shape.vcpus, Vec::new(), &folder, &trace)?;
-        Ok(Self { saved, trace, control: control.into(), caller, folder, run })
+        Ok(Self { saved, trace, control, caller, folder, run })
     }
 
     /// Makes the machine. Its pages are put in place, and nothing is changed in them.
     fn warm_up(&self, arrival: &Arrival, layout: Layout) -> Result<()> {
-        let files = arrival.segments().map(|(_, file)| Ok(file.try_clone_to_owned()?.into()));
-        let files = files.collect::<std::io::Result<_>>()?;
-        let memory = Mapped::new(&layout, files, Populate::Now)?;
+        let memfds = arrival.segments().map(|(_, file)| Ok(Memfd::from(file.try_clone_to_owned()?)));
+        let memfds = memfds.collect::<std::io::Result<Vec<_>>>()?;
+        let memory = Mapped::new(&layout, &memfds, Populate::Now)?;
         let mut saved = self.saved.lock();
         let (devices, trace) = (Arc::clone(&saved.devices), Arc::clone(&self.trace));
         let kind = kind_of(self.run.shape.guest);
@@ -158,10 +161,11 @@ impl Successor {
         let memfds = saved.lock().files.clone();
         preserve(&mut luo, memfds)?;
         trace.mark(if came_back.is_some() { Mark::Failed } else { Mark::Finished });
+        let control = Control::new(Listener::from_socket(control, folder.control()));
         let vmm = Vmm { luo, owned: Some(owned), saved, trace, control, folder, run };
         if let Some(caller) = caller {
             let reply = came_back.map_or_else(Reply::default, Reply::error);
-            caller.answer(&vmm.about(reply));
+            control::answer(Request::resume(caller), &vmm.about(reply));
         }
         Ok(vmm)
     }

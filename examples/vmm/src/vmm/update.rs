@@ -12,7 +12,7 @@ use clap::ValueEnum as _;
 use luo_core::{Manifest, PhaseError, Stuck, WritePolicy};
 use luo_kho::Owned;
 use luo_kho::carrier::Carrier;
-use luo_kho::process::{Exec, LineError, ProcessKho, Socket, WayBack};
+use luo_kho::process::{Exec, LineError, ProcessKho, Request, Socket, WayBack};
 use std::os::fd::AsFd as _;
 
 use super::sabotage::{allow_descriptors, few_descriptors};
@@ -20,7 +20,7 @@ use super::saboteur::Saboteur;
 use super::succeed::terms;
 use super::{Next, Vmm, audit, parts};
 use crate::cli::{self, Run, Update};
-use crate::control::{Caller, Reply};
+use crate::control::{self, Reply};
 use crate::folder::Folder;
 use crate::machine::Saved;
 use crate::trace::Mark;
@@ -94,7 +94,7 @@ impl Drop for Candidate {
 
 impl Vmm {
     /// Does an update. Whoever asked is answered by the program that has the guest afterwards.
-    pub(super) fn update(&mut self, update: &Update, caller: Caller) -> Result<Next> {
+    pub(super) fn update(&mut self, update: &Update, caller: Request) -> Result<Next> {
         self.trace.begin();
         let limit = few_descriptors(update.sabotage_near);
         let attempt = match update.carrier {
@@ -105,11 +105,11 @@ impl Vmm {
             allow_descriptors(limit);
         }
         match attempt {
-            Ok(()) => return Ok(Next::Leave),
+            Ok(()) => return Ok(Next::Depart),
             Err(error) if self.owned.is_none() => return Err(error),
             Err(error) => {
                 self.trace.mark(Mark::Failed);
-                caller.answer(&self.about(Reply::error(format!("{error:#}"))));
+                control::answer(caller, &self.about(Reply::error(format!("{error:#}"))));
             }
         }
         Ok(Next::GoOn)
@@ -131,7 +131,7 @@ impl Vmm {
         Ok((program, run))
     }
 
-    fn by_exec(&mut self, update: &Update, caller: &Caller) -> Result<()> {
+    fn by_exec(&mut self, update: &Update, caller: &Request) -> Result<()> {
         let (program, run) = self.successor(update)?;
         let back = Run { vmm_version: self.run.vmm_version, sabotage: None, succeed: false, ..run.clone() };
         let mut exec =
@@ -146,7 +146,7 @@ impl Vmm {
         self.hand_over(&mut Saboteur::new(exec, update.sabotage_near), update)
     }
 
-    fn by_socket(&mut self, update: &Update, caller: &Caller) -> Result<()> {
+    fn by_socket(&mut self, update: &Update, caller: &Request) -> Result<()> {
         let (program, run) = self.successor(update)?;
         let mut terms = terms(update.blackout_ms);
         terms.call = LOOK;
