@@ -7,3 +7,8 @@
 mod note;
 
 pub use note::{Note, NoteHandler};
+
+/// The project's README: its example is compiled with the tests.
+#[cfg(doctest)]
+#[doc = include_str!("../../README.md")]
+struct Readme;
