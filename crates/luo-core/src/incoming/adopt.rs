@@ -66,8 +66,13 @@ fn read_array<K: Kho>(kho: &K, root: &RootV1) -> Result<Result<Vec<u8>, WireErro
     if len > image.len() {
         return Ok(Err(WireError::Truncated { section: "image" }));
     }
-    // No longer than frames that exist: the array was checked.
-    let mut bytes = alloc::vec![0; ByteLen::new(len).as_usize()];
+    // The frames exist, but memory that nobody wrote costs its writer nothing: who reads it pays.
+    let mut bytes = Vec::new();
+    bytes.try_reserve_exact(ByteLen::new(len).as_usize()).map_err(|_| StoreError::BadLength {
+        len: ByteLen::new(len),
+        why: "this program has no memory for a copy",
+    })?;
+    bytes.resize(ByteLen::new(len).as_usize(), 0);
     image.read(kho, 0, &mut bytes)?;
     Ok(Ok(bytes))
 }
