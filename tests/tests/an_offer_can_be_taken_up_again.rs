@@ -167,6 +167,37 @@ fn of_two_successors_one_commits() {
     }
 }
 
+/// The same in earnest: two threads commit at the same moment, again and again.
+#[test]
+fn of_two_threads_one_commits() {
+    let host = Host::new();
+    let mut old = host.found(&Build::standard());
+    old.preserve("s", 1, &host.note("one of two"));
+    old.die_offering();
+    let mut wins = [0, 0];
+    for _ in 0..100 {
+        let host = host.fork();
+        let start = std::sync::Barrier::new(2);
+        let compete = || {
+            let mut adopter = host.adopt(&Build::standard()).unwrap();
+            adopter.adopted.restore().unwrap();
+            start.wait();
+            // Whoever wins enters the guest; if both did, the guest would say so.
+            adopter.commit().is_ok()
+        };
+        let outcome = std::thread::scope(|scope| {
+            let other = scope.spawn(compete);
+            [compete(), other.join().unwrap()]
+        });
+        assert_ne!(outcome[0], outcome[1], "one wins, one loses");
+        for (wins, won) in wins.iter_mut().zip(outcome) {
+            *wins += u32::from(won);
+        }
+        host.check();
+    }
+    println!("{} times the one, {} times the other", wins[0], wins[1]);
+}
+
 /// The predecessor takes the offer back while a successor is about to commit: one of the two has the guest.
 #[test]
 fn revoke_and_commit_exclude_each_other() {
