@@ -65,6 +65,17 @@ pub(crate) struct Shape {
     pub(crate) guest: Option<Kind>,
 }
 
+/// How long each side waits for the other.
+#[derive(Clone, Copy, Debug, Args)]
+pub(crate) struct Limits {
+    /// Milliseconds from the offer to the commit, at most [default: 2000 by socket, 5000 by exec].
+    #[arg(long, value_name = "MS")]
+    pub(crate) blackout_ms: Option<u64>,
+    /// Milliseconds for a successor by socket to warm up, at most [default: 60000].
+    #[arg(long, value_name = "MS")]
+    pub(crate) warm_up_ms: Option<u64>,
+}
+
 /// `luo-vmm demo`.
 #[derive(Debug, Args)]
 pub(crate) struct Demo {
@@ -104,9 +115,8 @@ pub(crate) struct Run {
     /// For tests: go wrong in this way while taking over.
     #[arg(long, hide = true)]
     pub(crate) sabotage: Option<Sabotage>,
-    /// Milliseconds from the offer to the commit, at most.
-    #[arg(long, hide = true)]
-    pub(crate) blackout_ms: Option<u64>,
+    #[command(flatten)]
+    pub(crate) limits: Limits,
     /// For tests: hash guest memory when it was taken over.
     #[arg(long, hide = true)]
     pub(crate) hash: bool,
@@ -136,9 +146,8 @@ pub(crate) struct Update {
     /// For tests: write only the newest format, whoever reads it.
     #[arg(long, hide = true)]
     pub(crate) newest_only: bool,
-    /// For tests: milliseconds from the offer to the commit, at most.
-    #[arg(long, hide = true)]
-    pub(crate) blackout_ms: Option<u64>,
+    #[command(flatten)]
+    pub(crate) limits: Limits,
     /// For tests: hash guest memory before and after, while the guest is stopped.
     #[arg(long, hide = true)]
     pub(crate) hash: bool,

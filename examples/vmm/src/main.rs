@@ -26,7 +26,7 @@ fn main() -> ExitCode {
     match act(Cli::parse().command) {
         Ok(code) => code,
         Err(error) => {
-            eprintln!("luo-vmm: {error:#}");
+            eprintln!("luo-vmm: {}", told(&error));
             ExitCode::FAILURE
         }
     }
@@ -39,6 +39,19 @@ fn act(command: Command) -> Result<ExitCode> {
         Command::Update(update) => ask(&folder::Folder::open(&update.dir)?),
         Command::Ask(question) => ask(&folder::Folder::open(&question.dir)?),
     }
+}
+
+/// An error with its causes, but for those that it tells itself.
+fn told(error: &anyhow::Error) -> String {
+    let mut text = String::new();
+    for cause in error.chain().map(ToString::to_string) {
+        if text.is_empty() {
+            text = cause;
+        } else if !text.contains(&cause) {
+            text = format!("{text}: {cause}");
+        }
+    }
+    text
 }
 
 /// Asks the VMM in this folder what stands on our own command line, and prints the answer.

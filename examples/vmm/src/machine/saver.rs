@@ -24,6 +24,8 @@ pub(crate) struct Saved {
     pub(crate) files: Vec<Memfd>,
     pub(crate) devices: Arc<Mutex<Devices>>,
     pub(crate) trace: Arc<Trace>,
+    /// For tests: the state is read as other bytes than were written.
+    pub(crate) misread: bool,
 }
 
 /// See the room's head.
@@ -100,12 +102,16 @@ impl Subsystem for MachineSaver {
     fn depart(&mut self) {}
 
     fn restore(&mut self, record: &Record<'_>, _scope: &mut RetrieveScope<'_>) -> Result<(), Refusal> {
-        let state = MachineState::read(record.version, record.payload).map_err(Refusal::new)?;
+        let mut saved = self.saved.lock();
+        let mut payload = record.payload.to_vec();
+        if let Some(byte) = payload.first_mut().filter(|_| saved.misread) {
+            *byte = !*byte;
+        }
+        let state = MachineState::read(record.version, &payload).map_err(Refusal::new)?;
         let kind = match state.guest {
             GuestState::Kvm { .. } => Kind::Kvm,
             GuestState::Threads { .. } => Kind::Thread,
         };
-        let mut saved = self.saved.lock();
         saved.machine(kind, state.layout)?.restore(&state).map_err(Refusal::new)
     }
 

@@ -41,7 +41,13 @@ pub(super) fn saved(
     let serial = OpenOptions::new().create(true).append(true).open(folder.serial());
     let serial = serial.context("the log of the serial port cannot be opened")?;
     let devices = Arc::new(Mutex::new(Devices::new(vcpus, Box::new(serial))));
-    Ok(Arc::new(Mutex::new(Saved { machine: None, files, devices, trace: Arc::clone(trace) })))
+    Ok(Arc::new(Mutex::new(Saved {
+        machine: None,
+        files,
+        devices,
+        trace: Arc::clone(trace),
+        misread: false,
+    })))
 }
 
 /// All participants. The machine is first: its freeze stops those who use the devices, and write the memory.

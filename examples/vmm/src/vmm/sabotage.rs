@@ -5,7 +5,7 @@ use std::thread;
 use std::time::Duration;
 
 use clap::ValueEnum;
-use rustix::process::{Resource, Rlimit, Signal, getpid, getrlimit, kill_process, setrlimit};
+use rustix::process::{Pid, Resource, Rlimit, Signal, getpid, getrlimit, kill_process, setrlimit};
 
 /// What goes wrong, and when. On the side that it is asked for: the new program's, or the old one's.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -28,8 +28,14 @@ pub(crate) enum Sabotage {
     DieAfterCommit,
     /// Old: is killed after its offer, before the new program hears of it.
     DieOffering,
-    /// Old: damages what it hands over.
+    /// Old, by socket: damages what it hands over, until it takes it back.
     Damage,
+    /// New: finds other bytes than were handed over.
+    Misread,
+    /// Old: is killed when another program has the guest.
+    DieDeparted,
+    /// Old, before exec, or new, after it: kills the guardian.
+    KillGuardian,
     /// Either: may open no more descriptors.
     FewDescriptors,
 }
@@ -50,14 +56,25 @@ impl Sabotage {
             Self::ExitAtOnce | Self::ExitBeforeReady => std::process::exit(3),
             Self::HangBeforeReady | Self::HangAfterOffer => thread::sleep(FOR_GOOD),
             Self::CommitLate => thread::sleep(LATE),
-            Self::DieAfterOffer | Self::DieAfterCommit | Self::DieOffering => {
+            Self::DieAfterOffer | Self::DieAfterCommit | Self::DieOffering | Self::DieDeparted => {
                 // It cannot fail for a process of one's own.
                 let _never = kill_process(getpid(), Signal::KILL);
             }
+            Self::KillGuardian => children().into_iter().for_each(|child| {
+                // It may be gone already.
+                let _gone = kill_process(child, Signal::KILL);
+            }),
             // These need more than a moment; whoever can do them looks for them.
-            Self::Refuse | Self::Damage | Self::FewDescriptors => {}
+            Self::Refuse | Self::Damage | Self::Misread | Self::FewDescriptors => {}
         }
     }
+}
+
+/// The children of this program: with exec, its guardian.
+fn children() -> Vec<Pid> {
+    let list = format!("/proc/self/task/{}/children", std::process::id());
+    let list = std::fs::read_to_string(list).unwrap_or_default();
+    list.split_whitespace().filter_map(|pid| Pid::from_raw(pid.parse().ok()?)).collect()
 }
 
 /// Allows no more descriptors than are open, if that was asked for. What was allowed before.

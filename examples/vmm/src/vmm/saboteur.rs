@@ -36,7 +36,9 @@ impl<C: Carrier<ProcessKho>> Carrier<ProcessKho> for Saboteur<C> {
     }
 
     fn prepare(&mut self, kho: &mut ProcessKho) -> Result<(), CarrierError> {
-        self.inner.prepare(kho)
+        self.inner.prepare(kho)?;
+        Sabotage::strike(self.asked, Sabotage::KillGuardian);
+        Ok(())
     }
 
     fn cancel(&mut self, kho: &mut ProcessKho) {
@@ -45,11 +47,15 @@ impl<C: Carrier<ProcessKho>> Carrier<ProcessKho> for Saboteur<C> {
 
     fn hand_over(&mut self, kho: &mut ProcessKho, offer: Offer) -> Result<Departed, CarrierError> {
         Sabotage::strike(self.asked, Sabotage::DieOffering);
-        let damage = self.asked == Some(Sabotage::Damage);
+        // Where this program is about to be replaced, nobody could undo it.
+        let damage = self.asked == Some(Sabotage::Damage) && self.inner.name() == "socket";
         if damage {
             flip(kho)?;
         }
         let handed = self.inner.hand_over(kho, offer);
+        if handed.is_ok() {
+            Sabotage::strike(self.asked, Sabotage::DieDeparted);
+        }
         // Only the other side is to see the damage.
         if damage && handed.is_err() {
             flip(kho)?;

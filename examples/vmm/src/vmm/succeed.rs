@@ -18,20 +18,22 @@ use parking_lot::Mutex;
 use super::begin::{kind_of, preserve};
 use super::sabotage::{Sabotage, few_descriptors};
 use super::{Vmm, parts, update};
-use crate::cli::Run;
+use crate::cli::{Limits, Run};
 use crate::control::{self, Reply};
 use crate::folder::Folder;
 use crate::guest::Layout;
 use crate::machine::{Machine, Mapped, Populate, Saved};
+use crate::told;
 use crate::trace::{Mark, Trace};
 
-/// The terms of an update: those of `luo-kho`, with the blackout that somebody asked for.
-pub(super) fn terms(blackout_ms: Option<u64>) -> Terms {
-    let mut terms = Terms::default();
-    if let Some(ms) = blackout_ms {
-        terms.blackout = Duration::from_millis(ms);
+/// The terms of an update: those of `luo-kho`, but for what somebody asked for.
+pub(super) fn terms(asked: Limits) -> Terms {
+    let usual = Terms::default();
+    Terms {
+        blackout: asked.blackout_ms.map_or(usual.blackout, Duration::from_millis),
+        warm_up: asked.warm_up_ms.map_or(usual.warm_up, Duration::from_millis),
+        ..usual
     }
-    terms
 }
 
 /// What a successor has before it has the guest.
@@ -57,7 +59,7 @@ pub(super) fn by_exec(mut arrival: Arrival, run: Run, folder: Folder) -> Result<
     let successor = match Successor::new(&mut arrival, run, folder) {
         Ok(successor) => successor,
         Err(error) => {
-            arrival.refuse(&format!("{error:#}"));
+            arrival.refuse(&told(&error));
             return Err(error);
         }
     };
@@ -74,7 +76,7 @@ pub(super) fn by_socket(run: Run, folder: Folder) -> Result<Vmm> {
     let trace = Arc::new(Trace::open(&folder.trace()).context("the trace cannot be opened")?);
     let nobody = parts::saved(layout.vcpus(), Vec::new(), &folder, &trace)?;
     let manifest = parts::registry(&nobody, run.vmm_version)?.manifest().to_bytes();
-    let mut arrival = connect(folder.handover(), &manifest, terms(run.blackout_ms))?;
+    let mut arrival = connect(folder.handover(), &manifest, terms(run.limits))?;
     let warmed = Successor::new(&mut arrival, run, folder)
         .and_then(|successor| successor.warm_up(&arrival, layout).map(|()| successor));
     match warmed {
@@ -84,7 +86,7 @@ pub(super) fn by_socket(run: Run, folder: Folder) -> Result<Vmm> {
             successor.take_over(arrival, None)
         }
         Err(error) => {
-            arrival.refuse(&format!("{error:#}"));
+            arrival.refuse(&told(&error));
             Err(error)
         }
     }
@@ -114,14 +116,16 @@ impl Successor {
     /// Waits for the offer, makes everything again, commits, and lets the guest run.
     fn take_over(self, arrival: Arrival, came_back: Option<String>) -> Result<Vmm> {
         let sabotage = self.run.sabotage.filter(|_| came_back.is_none());
+        self.saved.lock().misread = sabotage == Some(Sabotage::Misread);
         let (kho, answer) = arrival.adopt()?;
         self.trace.mark(Mark::Adopted);
         Sabotage::strike(sabotage, Sabotage::DieAfterOffer);
         Sabotage::strike(sabotage, Sabotage::HangAfterOffer);
+        Sabotage::strike(sabotage, Sabotage::KillGuardian);
         let (updated, owned) = match self.restore(kho, sabotage) {
             Ok(both) => both,
             Err(error) => {
-                answer.refuse(&format!("{error:#}"));
+                answer.refuse(&told(&error));
                 return Err(error);
             }
         };

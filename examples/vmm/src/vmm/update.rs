@@ -15,14 +15,15 @@ use luo_kho::carrier::Carrier;
 use luo_kho::process::{Exec, LineError, ProcessKho, Request, Socket, WayBack};
 use std::os::fd::AsFd as _;
 
-use super::sabotage::{allow_descriptors, few_descriptors};
+use super::sabotage::{Sabotage, allow_descriptors, few_descriptors};
 use super::saboteur::Saboteur;
 use super::succeed::terms;
 use super::{Next, Vmm, audit, parts};
-use crate::cli::{self, Run, Update};
+use crate::cli::{self, Limits, Run, Update};
 use crate::control::{self, Reply};
 use crate::folder::Folder;
 use crate::machine::Saved;
+use crate::told;
 use crate::trace::Mark;
 
 /// For the successor to call, from when it was started.
@@ -64,7 +65,9 @@ fn arguments(run: &Run) -> Vec<String> {
     };
     named("guest", run.shape.guest.and_then(|kind| kind.to_possible_value()));
     named("sabotage", run.sabotage.and_then(|sabotage| sabotage.to_possible_value()));
-    arguments.extend(run.blackout_ms.map(|ms| format!("--blackout-ms={ms}")));
+    let Limits { blackout_ms, warm_up_ms } = run.limits;
+    arguments.extend(blackout_ms.map(|ms| format!("--blackout-ms={ms}")));
+    arguments.extend(warm_up_ms.map(|ms| format!("--warm-up-ms={ms}")));
     arguments.extend(run.succeed.then(|| "--succeed".to_owned()));
     arguments.extend(run.hash.then(|| "--hash".to_owned()));
     arguments
@@ -109,7 +112,7 @@ impl Vmm {
             Err(error) if self.owned.is_none() => return Err(error),
             Err(error) => {
                 self.trace.mark(Mark::Failed);
-                control::answer(caller, &self.about(Reply::error(format!("{error:#}"))));
+                control::answer(caller, &self.about(Reply::error(told(&error))));
             }
         }
         Ok(Next::GoOn)
@@ -125,7 +128,7 @@ impl Vmm {
         run.shape.guest = kind;
         run.vmm_version = update.vmm_version;
         run.sabotage = update.sabotage;
-        run.blackout_ms = update.blackout_ms;
+        run.limits = update.limits;
         run.hash = update.hash;
         run.succeed = update.carrier == cli::Carrier::Socket;
         Ok((program, run))
@@ -136,7 +139,7 @@ impl Vmm {
         let back = Run { vmm_version: self.run.vmm_version, sabotage: None, succeed: false, ..run.clone() };
         let mut exec =
             Exec::new(program).with_arguments(arguments(&run)).with_arguments_back(arguments(&back));
-        if let Some(ms) = update.blackout_ms {
+        if let Some(ms) = update.limits.blackout_ms {
             exec = exec.with_blackout(Duration::from_millis(ms));
         }
         exec.carry(parts::CONTROL, self.control.as_fd())?;
@@ -148,7 +151,7 @@ impl Vmm {
 
     fn by_socket(&mut self, update: &Update, caller: &Request) -> Result<()> {
         let (program, run) = self.successor(update)?;
-        let mut terms = terms(update.blackout_ms);
+        let mut terms = terms(update.limits);
         terms.call = LOOK;
         let mut socket = Socket::bind(self.folder.handover())?.with_terms(terms);
         socket.carry(parts::CONTROL, self.control.as_fd())?;
@@ -161,10 +164,12 @@ impl Vmm {
             WritePolicy::newest().for_successor(manifest)
         };
         self.luo.set_policy(policy);
-        self.hand_over(&mut Saboteur::new(socket, update.sabotage_near), update)?;
-        // It has the guest: it is nobody's child any more.
-        candidate.0 = None;
-        Ok(())
+        let attempt = self.hand_over(&mut Saboteur::new(socket, update.sabotage_near), update);
+        // Who has the guest is nobody's child any more; and a test wants to see who comes late.
+        if attempt.is_ok() || update.sabotage == Some(Sabotage::CommitLate) {
+            candidate.0 = None;
+        }
+        attempt
     }
 
     /// Prepares, freezes, hands over. If it fails, the guest runs here again; unless the right to run it is gone.

@@ -1,0 +1,50 @@
+//! Promise: a guest goes on, whoever runs it: by both carriers, with both versions of the VMM, up and down.
+//!
+//! The demo is the judge: it looks at all of memory, at every counter, line and interrupt, after each update.
+#![expect(clippy::unwrap_used, reason = "what goes wrong in a test panics")]
+
+use std::process::{Command, Stdio};
+
+/// Runs the demo with these options. What it said, if it ended well.
+#[track_caller]
+fn demo(options: &[&str]) -> String {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_luo-vmm"));
+    let output = command.arg("demo").args(options).stdin(Stdio::null()).output().unwrap();
+    let text = String::from_utf8_lossy(&output.stdout).into_owned();
+    assert!(output.status.success(), "{text}{}", String::from_utf8_lossy(&output.stderr));
+    text
+}
+
+/// Why no KVM guest can run here.
+fn no_kvm() -> Option<String> {
+    let opened = std::fs::File::options().read(true).write(true).open("/dev/kvm");
+    opened.err().map(|error| format!("/dev/kvm: {error}"))
+}
+
+#[test]
+fn a_guest_of_threads_survives_eight_updates() {
+    let text = demo(&["--guest=thread", "--memory=16M", "--vcpus=3", "--updates=8"]);
+    assert!(text.contains("\nPASS: 8 updates"), "{text}");
+    assert!(text.contains("NOT a virtual machine"), "{text}");
+}
+
+#[test]
+fn a_kvm_guest_survives_eight_updates() {
+    match no_kvm() {
+        None => {
+            let text = demo(&["--guest=kvm", "--memory=16M", "--vcpus=2", "--updates=8"]);
+            assert!(text.contains("\nPASS: 8 updates"), "{text}");
+        }
+        Some(reason) => println!("SKIPPED: a_kvm_guest_survives_eight_updates: {reason}"),
+    }
+}
+
+#[test]
+fn the_demo_draws_a_report() {
+    let folder = tempfile::tempdir().unwrap();
+    let report = folder.path().join("report.html");
+    let option = format!("--report={}", report.display());
+    demo(&["--guest=thread", "--memory=8M", "--updates=2", "--carrier=socket", &option]);
+    let page = std::fs::read_to_string(report).unwrap();
+    assert!(page.contains("<svg") && page.contains("PASS: 2 updates"), "{page}");
+}
