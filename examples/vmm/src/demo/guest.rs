@@ -16,12 +16,15 @@ use crate::cli::{Carrier, Demo};
 use crate::control::{Reply, ask};
 use crate::folder::Folder;
 use crate::machine::Kind;
-use crate::trace::{Remembered, Trace};
+use crate::trace::{Mark, Remembered, Trace};
 
 /// For a guest to boot: the pattern is written over all of its memory.
 const BOOT: Duration = Duration::from_mins(5);
 /// For an answer: all of memory may have to be populated, or compared.
 const ANSWER: Duration = Duration::from_mins(5);
+
+/// For the thread of a vCPU to wake up.
+const ENTRY: Duration = Duration::from_secs(10);
 
 /// See the room's head.
 pub(super) struct Guest {
@@ -88,9 +91,18 @@ impl Guest {
         reply.context("nobody answers")
     }
 
-    /// When update `nth`, counted from 0, did what.
+    /// When update `nth`, counted from 0, did what. Whoever asked for it is answered while the threads of the vCPUs are
+    /// being woken: waits for the first.
     pub(super) fn marks(&self, nth: u64) -> Option<Remembered> {
-        self.trace.remembered(nth)
+        let since = Instant::now();
+        loop {
+            let marks = self.trace.remembered(nth)?;
+            let over = marks.at(Mark::Entered).or(marks.at(Mark::Failed)).is_some();
+            if over || since.elapsed() > ENTRY {
+                return Some(marks);
+            }
+            thread::sleep(Duration::from_millis(1));
+        }
     }
 }
 

@@ -138,6 +138,9 @@ fn tell(demo: &Demo, title: String, guest: &mut Guest, bar: &ProgressBar) -> Res
         let reply = guest.update(carrier, to)?;
         let marks = guest.marks(nth).context("the trace has forgotten the update")?;
         let mut problems = judge.update(&reply, carrier, nth + 1, to);
+        if problems.is_empty() && marks.blackout().is_none() {
+            problems.push("no vCPU was entered".to_owned());
+        }
         let failed = !problems.is_empty();
         if !failed && !demo.verify_at_end {
             bar.set_message(format!("verifying update {}", nth + 1));
