@@ -114,7 +114,11 @@ impl Arrival {
         let time = matches!(way, Way::Line { .. });
         let opened = Unopened::map(Carried { arena, word, segments }, Some(capacity), time);
         let opened = opened.map_err(ArrivalError::from).and_then(|unopened| {
-            way.await_offer()?;
+            match way.await_offer() {
+                // It died after it had made its offer, and before it said so.
+                Err(LineError::Gone { .. }) if unopened.is_offered() => {}
+                heard => heard?,
+            }
             Ok(unopened.open()?)
         });
         match opened {

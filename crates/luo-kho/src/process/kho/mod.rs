@@ -297,6 +297,11 @@ impl Unopened {
         load(&self.page)
     }
 
+    /// Whether the word, read afresh, makes an offer.
+    pub(super) fn is_offered(&self) -> bool {
+        self.word().is_ok_and(|word| Offer::from_word(word).is_some())
+    }
+
     /// Opens what is on offer; see [`ProcessKho::open`].
     ///
     /// # Errors
