@@ -202,18 +202,17 @@ enum Frames {
 
 /// Goes on where an earlier attempt failed. The frames of a segment are its file's and stay in any case.
 fn let_go(memory: &mut dyn Memory, range: FrameRange, frames: Frames) -> Result<(), KhoError> {
-    match memory.attached(range) {
-        Ok(_) => return memory.detach(range),
-        Err(KhoError::NotAttached { .. }) => {}
-        Err(unknown) => return Err(unknown),
+    // Frames that are a segment and are not seen to be one are refused below, and tried again.
+    if memory.attached(range).is_ok() {
+        return memory.detach(range);
+    }
+    if frames == Frames::Stay {
+        return memory.unpreserve(range);
     }
     if memory.is_preserved(range) {
         memory.unpreserve(range)?;
     }
-    match frames {
-        Frames::Stay => Ok(()),
-        Frames::Freed => memory.free(range),
-    }
+    memory.free(range)
 }
 
 #[cfg(test)]
