@@ -259,70 +259,17 @@ impl Outgoing {
         })
     }
 
-    /// Takes a file out of the books. It is cancelled first if it was prepared, and so are the prepared files that have
-    /// written its token down. `false` if it is not there.
-    pub(crate) fn unpreserve(
-        &mut self,
-        handlers: &Handlers,
-        identities: &mut Identities,
-        memory: &mut dyn Memory,
-        place: Place,
-    ) -> bool {
-        let books = self.sessions.get_mut(&place.session).into_iter();
-        for file in books.flat_map(|books| books.files.values_mut().rev()) {
-            if file.saved.depends_on.contains(&place.token) {
-                file.cancel(handlers, memory);
-            }
-        }
-        self.remove(handlers, identities, memory, place)
-    }
-
-    fn remove(
-        &mut self,
-        handlers: &Handlers,
-        identities: &mut Identities,
-        memory: &mut dyn Memory,
-        place: Place,
-    ) -> bool {
+    /// Takes a file that is not prepared out of the books. `false` if it is not there.
+    pub(crate) fn remove(&mut self, handlers: &Handlers, identities: &mut Identities, place: Place) -> bool {
         let Some(books) = self.sessions.get_mut(&place.session) else { return false };
-        let Some(mut file) = books.files.shift_remove(&place.token) else { return false };
-        file.cancel(handlers, memory);
-        let entry = handlers.at(file.handler);
+        let Some(file) = books.files.shift_remove(&place.token) else { return false };
+        assert!(file.saved.stage == Stage::Idle, "a file is cancelled before it is let go");
         identities.swap_remove(&(file.handler, file.identity));
-        let FileOut { file, held, .. } = *file;
+        let FileOut { handler, file, held, .. } = *file;
         drop(held);
         drop(file);
-        self.shared.let_go(&entry.leans_on);
+        self.shared.let_go(&handlers.at(handler).leans_on);
         true
-    }
-
-    /// Closes a session: unpreserves its files, last one first. `false` if it is not there.
-    pub(crate) fn close(
-        &mut self,
-        handlers: &Handlers,
-        identities: &mut Identities,
-        memory: &mut dyn Memory,
-        session: SessionName,
-    ) -> bool {
-        loop {
-            let Some(books) = self.sessions.get(&session) else { return false };
-            let Some((token, _)) = books.files.last() else { break };
-            let place = Place { session, token: *token };
-            self.remove(handlers, identities, memory, place);
-        }
-        self.sessions.shift_remove(&session);
-        true
-    }
-}
-
-impl FileOut {
-    /// Undoes prepare, if it was prepared.
-    pub(crate) fn cancel(&mut self, handlers: &Handlers, memory: &mut dyn Memory) {
-        if self.saved.stage == Stage::Idle {
-            return;
-        }
-        handlers.at(self.handler).handler.cancel(&self.file, &mut self.held);
-        self.saved.reset(memory);
     }
 }
 

@@ -57,8 +57,7 @@ impl<K: Kho> Luo<K> {
     ///
     /// [`SessionError::UnknownSession`].
     pub fn close_session(&mut self, session: SessionName) -> Result<(), SessionError> {
-        let closed = self.out.close(&self.handlers, &mut self.identities, &mut self.kho, session);
-        if closed { Ok(()) } else { Err(SessionError::UnknownSession { session }) }
+        if self.close(session) { Ok(()) } else { Err(SessionError::UnknownSession { session }) }
     }
 
     /// Every open session, in the order in which they were opened.
@@ -95,14 +94,20 @@ impl<K: Kho> Luo<K> {
         Ok(())
     }
 
-    /// Takes one file out of its session. It is cancelled first if it was prepared.
+    /// Takes one file out of its session. It is cancelled first if it was prepared, and so are the prepared files that
+    /// have written its token down.
     ///
     /// # Errors
     ///
     /// [`SessionError`].
     pub fn unpreserve(&mut self, session: SessionName, token: Token) -> Result<(), SessionError> {
-        self.known(session, token)?;
-        self.out.unpreserve(&self.handlers, &mut self.identities, &mut self.kho, Place { session, token });
+        let step = self.step_of(session, token)?;
+        for other in self.session_steps(session)?.into_iter().rev() {
+            if other == step || self.depends_on(other, token) {
+                self.cancel_one(other);
+            }
+        }
+        self.out.remove(&self.handlers, &mut self.identities, Place { session, token });
         Ok(())
     }
 
@@ -145,7 +150,9 @@ impl<K: Kho> Luo<K> {
     ) -> Result<(), PrepareOneError> {
         let step = self.step_of(session, token)?;
         self.not_updated(Phase::Prepare)?;
-        self.prepare_one(step, &|kind| carrier.conveys(kind))?;
+        if self.prepare_one(step, &|kind| carrier.conveys(kind))? {
+            self.done(step, Phase::Prepare, 1, 1);
+        }
         Ok(())
     }
 
@@ -161,8 +168,8 @@ impl<K: Kho> Luo<K> {
     ) -> Result<(), PrepareOneError> {
         let steps = self.session_steps(session)?;
         self.not_updated(Phase::Prepare)?;
-        let mut done = alloc::vec::Vec::new();
-        for step in steps {
+        let (mut done, of) = (alloc::vec::Vec::new(), steps.len());
+        for (nth, step) in (1..).zip(steps) {
             match self.prepare_one(step, &|kind| carrier.conveys(kind)) {
                 Ok(true) => done.push(step),
                 Ok(false) => {}
@@ -171,6 +178,7 @@ impl<K: Kho> Luo<K> {
                     return Err(error.into());
                 }
             }
+            self.done(step, Phase::Prepare, nth, of);
         }
         Ok(())
     }
@@ -213,9 +221,25 @@ impl<K: Kho> Luo<K> {
 
     pub(crate) fn close_all(&mut self) {
         while let Some((session, _)) = self.out.sessions.last() {
-            let session = *session;
-            self.out.close(&self.handlers, &mut self.identities, &mut self.kho, session);
+            self.close(*session);
         }
+    }
+
+    /// Lets go of a session's files, last one first. `false` if there is no such session.
+    fn close(&mut self, session: SessionName) -> bool {
+        let Some(index) = self.out.sessions.get_index_of(&session) else { return false };
+        while let Some((token, file)) = self.last_file(index) {
+            self.cancel_one(Step::File { session: index, file });
+            self.out.remove(&self.handlers, &mut self.identities, Place { session, token });
+        }
+        self.out.sessions.shift_remove(&session);
+        true
+    }
+
+    fn last_file(&self, session: usize) -> Option<(Token, usize)> {
+        let (_, books) = self.out.sessions.get_index(session)?;
+        let (token, _) = books.files.last()?;
+        Some((*token, books.files.len() - 1))
     }
 
     fn known(&self, session: SessionName, token: Token) -> Result<(), SessionError> {

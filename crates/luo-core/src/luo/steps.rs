@@ -16,7 +16,7 @@ use crate::manifest::Role;
 use crate::outgoing::{FileOut, Saved, Stage};
 use crate::part::{self, FilePart, Part, SharedPart, SubsystemPart, Surroundings, Who};
 use crate::shared_table::SharedTable;
-use crate::{Cause, Participant, Phase, PhaseError, Refusal};
+use crate::{Cause, Participant, Phase, PhaseError, Refusal, Token};
 
 /// The place of one participant in registration order.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -172,10 +172,20 @@ impl<K: Kho> Luo<K> {
         self.undone(step, Phase::Freeze);
     }
 
-    /// Undoes the prepare of one participant, if it is prepared.
+    /// Whether a file has written this token of its session down.
+    pub(crate) fn depends_on(&self, step: Step, token: Token) -> bool {
+        let Step::File { session, file } = step else { return false };
+        let (_, books) = self.out.sessions.get_index(session).expect(GOOD);
+        let (_, entry) = books.files.get_index(file).expect(GOOD);
+        entry.saved.depends_on.contains(&token)
+    }
+
+    /// Undoes the prepare of one participant, if it is prepared; and its freeze, if somebody forgot a guard.
     pub(crate) fn cancel_one(&mut self, step: Step) {
-        if self.stage(step) == Stage::Idle {
-            return;
+        match self.stage(step) {
+            Stage::Idle => return,
+            Stage::Prepared => {}
+            Stage::Frozen => self.unfreeze_one(step),
         }
         self.with_part(step, |part, saved, _, around| part::cancel(part, saved, around.memory));
         self.undone(step, Phase::Prepare);
