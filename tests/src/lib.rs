@@ -31,6 +31,7 @@ mod host;
 mod program;
 mod promises;
 pub mod echo;
+pub mod memfd;
 #[cfg(target_os = "linux")]
 pub mod actor;
 
