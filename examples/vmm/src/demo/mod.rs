@@ -144,7 +144,7 @@ fn tell(demo: &Demo, title: String, guest: &mut Guest, bar: &ProgressBar) -> Res
         let failed = !problems.is_empty();
         if !failed && !demo.verify_at_end {
             bar.set_message(format!("verifying update {}", nth + 1));
-            problems.extend(judge.verify(&guest.verify()?, marks.blackout()));
+            problems.extend(judge.verify(&guest.verify()?));
         }
         story.rows.push(Row { number: nth + 1, carrier, from, to: to.into(), marks, problems });
         if failed {
@@ -156,7 +156,7 @@ fn tell(demo: &Demo, title: String, guest: &mut Guest, bar: &ProgressBar) -> Res
     thread::sleep(Duration::from_millis(demo.interval));
     bar.set_message("verifying");
     let last = guest.stop()?;
-    story.problems = judge.verify(&last, None);
+    story.problems = judge.verify(&last);
     story.counted = counted(&last, demo.shape.vcpus);
     Ok(story)
 }

@@ -18,4 +18,4 @@ pub(crate) use image::{INTERRUPTS, PAGE_TABLES, SEGMENTS, VECTOR, digit};
 pub(crate) use layout::{Board, Layout, LayoutError, Share};
 pub(crate) use pattern::{LINE_EVERY, SAMPLE_EVERY, WORD_STRIDE, value};
 pub(crate) use program::{LINE_DIGITS, PORT, Registers, registers_of};
-pub(crate) use verify::{Findings, LookError, books, fill, forget_widest, hash, verify};
+pub(crate) use verify::{Findings, LookError, books, fill, hash, verify};

@@ -81,18 +81,6 @@ pub(crate) fn books(memory: &GuestMemoryMmap, vcpu: u32) -> Result<Books, LookEr
     })
 }
 
-/// Clears what the board of a vCPU says of its clock, but for how often it went backwards: the next reading is the first.
-///
-/// # Errors
-///
-/// [`LookError::Memory`].
-pub(crate) fn forget_widest(memory: &GuestMemoryMmap, vcpu: u32) -> Result<(), LookError> {
-    for offset in [Board::TIME, Board::WIDEST] {
-        memory.write_obj(0u64, GuestAddress(Board::of(vcpu).at + offset))?;
-    }
-    Ok(())
-}
-
 /// Puts the base pattern and the image into fresh memory.
 ///
 /// # Errors

@@ -8,11 +8,11 @@ use kvm_bindings::{
 };
 use kvm_ioctls::{Error, Kvm, VcpuExit};
 
-use super::Entry;
 use super::door::{VcpuHandle, Vm};
 use super::error::MachineError;
 use super::memory::Mapped;
 use super::shared::Shared;
+use super::{Clock, Entry};
 use crate::guest::{INTERRUPTS, Layout, PAGE_TABLES, PORT, Registers, SEGMENTS, registers_of};
 use crate::state::{CHIPS, KvmPlatform, KvmVcpu, MSRS_MAX};
 
@@ -185,9 +185,15 @@ impl Vcpu {
         fd.set_mp_state(runnable).map_err(failed("KVM_SET_MP_STATE"))
     }
 
-    /// Cycles of its clock in a millisecond; 0 if the kernel does not say.
-    pub(super) fn clock_khz(&self) -> u64 {
-        self.handle.fd.get_tsc_khz().map_or(0, u64::from)
+    /// What its time stamp counter says.
+    pub(super) fn clock(&self) -> Result<Clock, MachineError> {
+        let khz = self.handle.fd.get_tsc_khz().map_err(failed("KVM_GET_TSC_KHZ"))?;
+        let mut list = list(&[kvm_msr_entry { index: IA32_TSC, ..kvm_msr_entry::default() }])?;
+        Clock::read(khz.into(), || {
+            let done = self.handle.fd.get_msrs(&mut list).map_err(failed("KVM_GET_MSRS"))?;
+            complete("KVM_GET_MSRS", done, list.as_slice())?;
+            Ok(list.as_slice().first().map_or(0, |msr| msr.data))
+        })
     }
 
     pub(super) fn save(&self) -> Result<Box<KvmVcpu>, MachineError> {

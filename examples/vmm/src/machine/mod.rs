@@ -25,9 +25,9 @@ use luo_kho::Owned;
 use parking_lot::Mutex;
 
 use crate::devices::Devices;
-use crate::guest::{Layout, forget_widest};
+use crate::guest::Layout;
 use crate::state::{GuestState, KvmVcpu, MachineState, ThreadVcpu};
-use crate::trace::{Mark, Trace};
+use crate::trace::{Mark, Trace, now};
 
 pub(crate) use error::MachineError;
 pub(crate) use kvm::available;
@@ -56,6 +56,25 @@ impl Entry {
     /// The owner's.
     pub(crate) const fn by(_: &Owned) -> Self {
         Self(())
+    }
+}
+
+/// What the clock of a vCPU said, and when.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Clock {
+    /// Cycles.
+    pub(crate) cycles: u64,
+    /// So many of them are a millisecond.
+    pub(crate) khz: u64,
+    /// Nanoseconds of the host's monotonic clock, before it was read and after.
+    pub(crate) between: (u64, u64),
+}
+
+impl Clock {
+    fn read(khz: u64, cycles: impl FnOnce() -> Result<u64, MachineError>) -> Result<Self, MachineError> {
+        let before = now();
+        let cycles = cycles()?;
+        Ok(Self { cycles, khz, between: (before, now()) })
     }
 }
 
@@ -146,26 +165,18 @@ impl Machine {
         &self.shared.memory
     }
 
-    /// Cycles of the guest's clock in a millisecond.
-    pub(crate) fn clock_khz(&self) -> u64 {
-        match self.vcpus.first() {
-            Some(Vcpu::Kvm(vcpu)) => vcpu.clock_khz(),
-            // Nanoseconds.
-            _ => 1_000_000,
-        }
-    }
-
-    /// Lets the guest forget the widest step of its clock, so that a pause that somebody asked for does not count. The
-    /// machine lies still, and is ours.
+    /// What the clocks of the vCPUs say, in the order of their numbers. The machine lies still.
     ///
     /// # Errors
     ///
-    /// [`MachineError::NotNow`], [`MachineError::Look`].
-    pub(crate) fn forget_widest(&self) -> Result<(), MachineError> {
-        if self.running {
-            return Err(MachineError::NotNow("runs"));
-        }
-        Ok((0..self.layout.vcpus()).try_for_each(|vcpu| forget_widest(self.memory().guest(), vcpu))?)
+    /// [`MachineError`].
+    pub(crate) fn clocks(&self) -> Result<Vec<Clock>, MachineError> {
+        let clock = |vcpu: &Vcpu| match vcpu {
+            Vcpu::Kvm(vcpu) => vcpu.clock(),
+            // The host's monotonic clock is theirs.
+            Vcpu::Thread(_) => Clock::read(1_000_000, || Ok(now())),
+        };
+        self.vcpus.iter().map(clock).collect()
     }
 
     /// Whether vCPUs are in their seats.

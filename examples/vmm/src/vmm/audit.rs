@@ -3,7 +3,7 @@
 use crate::control::Reply;
 use crate::devices::Counts;
 use crate::guest::{Findings, LINE_EVERY, books, hash as hash_of, verify as verify_memory};
-use crate::machine::{Kind, Machine, Saved};
+use crate::machine::{Clock, Kind, Machine, Saved};
 
 /// How far the guest is. It may be running.
 pub(super) fn status(saved: &Saved) -> Reply {
@@ -59,8 +59,7 @@ pub(super) fn verify(saved: &Saved) -> Reply {
         .with("ok", problems.is_empty())
         .with("problems", problems.join("; "))
         .with("compared", findings.compared)
-        .with("wrong", findings.wrong)
-        .with("clock_khz", machine.clock_khz());
+        .with("wrong", findings.wrong);
     for (vcpu, (books, counts)) in findings.books.iter().zip(&counts).enumerate() {
         reply = reply
             .with(&format!("counter.{vcpu}"), books.counter)
@@ -69,10 +68,17 @@ pub(super) fn verify(saved: &Saved) -> Reply {
             .with(&format!("lines.{vcpu}"), counts.lines)
             .with(&format!("widest.{vcpu}"), books.widest);
     }
-    if let Err(error) = machine.forget_widest() {
-        reply = reply.with("error", error);
+    match machine.clocks() {
+        Ok(clocks) => (0..).zip(clocks).fold(reply, |reply: Reply, (vcpu, clock): (u32, _)| {
+            let Clock { cycles, khz, between: (before, after) } = clock;
+            reply
+                .with(&format!("clock.{vcpu}"), cycles)
+                .with(&format!("clock_khz.{vcpu}"), khz)
+                .with(&format!("clock_after.{vcpu}"), before)
+                .with(&format!("clock_before.{vcpu}"), after)
+        }),
+        Err(error) => reply.with("error", error),
     }
-    reply
 }
 
 /// What is not as it has to be.
