@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
+use crate::bench::{Bench, Floor};
 use crate::machine::Kind;
 use crate::vmm::Sabotage;
 
@@ -29,6 +30,11 @@ pub(crate) enum Command {
     Update(Update),
     /// Ask the VMM of a running guest something.
     Ask(Ask),
+    /// Measure how long a guest stands still while its VMM is replaced.
+    Bench(Bench),
+    /// For the benchmark: do only what the kernel cannot be spared.
+    #[command(hide = true)]
+    Floor(Floor),
 }
 
 /// Ways across.
@@ -177,7 +183,7 @@ pub(crate) enum Question {
 }
 
 /// Bytes, with K, M or G for powers of 1024.
-fn parse_size(text: &str) -> Result<u64, String> {
+pub(crate) fn parse_size(text: &str) -> Result<u64, String> {
     let (digits, shift) = match text.as_bytes().last() {
         Some(b'K' | b'k') => (text.get(..text.len() - 1), 10),
         Some(b'M' | b'm') => (text.get(..text.len() - 1), 20),

@@ -10,6 +10,7 @@ mod folder;
 mod control;
 mod vmm;
 mod demo;
+mod bench;
 
 use std::process::ExitCode;
 use std::time::Duration;
@@ -36,6 +37,8 @@ fn act(command: Command) -> Result<ExitCode> {
     match command {
         Command::Run(run) => vmm::run(run).map(|()| ExitCode::SUCCESS),
         Command::Demo(demo) => demo::run(&demo),
+        Command::Bench(bench) => bench::run(&bench),
+        Command::Floor(floor) => bench::run_floor(&floor),
         Command::Update(update) => ask(&folder::Folder::open(&update.dir)?),
         Command::Ask(question) => ask(&folder::Folder::open(&question.dir)?),
     }

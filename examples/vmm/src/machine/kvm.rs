@@ -17,7 +17,7 @@ use crate::guest::{INTERRUPTS, Layout, PAGE_TABLES, PORT, Registers, SEGMENTS, r
 use crate::state::{CHIPS, KvmPlatform, KvmVcpu, MSRS_MAX};
 
 /// Three pages that Intel processors want for themselves, in the gap between the regions.
-const TSS: usize = 0xFFFB_D000;
+pub(super) const TSS: usize = 0xFFFB_D000;
 /// The time stamp counter. It is carried as an offset, not as a value: time goes on during an update.
 const IA32_TSC: u32 = 0x10;
 /// When these are set, KVM writes the time of day into guest memory: only who owns it may.
@@ -35,7 +35,7 @@ pub(super) struct KvmMachine {
 /// A vCPU that lies still, or is in its seat.
 pub(super) struct Vcpu {
     number: u32,
-    handle: VcpuHandle,
+    pub(super) handle: VcpuHandle,
     /// The model-specific registers that it has.
     msrs: Vec<u32>,
     /// Those that are set when the guest is ours.

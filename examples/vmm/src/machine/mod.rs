@@ -10,6 +10,7 @@
 
 mod door;
 mod error;
+mod floor;
 mod kvm;
 mod memory;
 mod saver;
@@ -30,6 +31,7 @@ use crate::state::{GuestState, KvmVcpu, MachineState, ThreadVcpu};
 use crate::trace::{Mark, Trace, now};
 
 pub(crate) use error::MachineError;
+pub(crate) use floor::Bare;
 pub(crate) use kvm::available;
 pub(crate) use memory::{Mapped, Populate, create};
 pub(crate) use saver::{MachineSaver, Saved};

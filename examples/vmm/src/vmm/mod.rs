@@ -103,7 +103,9 @@ impl Vmm {
                 Question::Verify => self.while_stopped(audit::verify)?,
                 Question::Hash => self.while_stopped(audit::hash)?,
             },
-            Ok(Command::Demo(_) | Command::Run(_)) => Reply::error("that is nothing to ask of a VMM"),
+            Ok(Command::Demo(_) | Command::Run(_) | Command::Bench(_) | Command::Floor(_)) => {
+                Reply::error("that is nothing to ask of a VMM")
+            }
             Err(error) => Reply::error(error.render()),
         };
         control::answer(request, &reply);
