@@ -122,6 +122,14 @@ pub enum PreserveError {
         /// What the handler says.
         reason: Cow<'static, str>,
     },
+    /// The memory belongs to a successor, and so may the file: exit.
+    #[error("token {token} of session `{session}`: a successor has taken over, exit")]
+    Departed {
+        /// The session.
+        session: SessionName,
+        /// The token.
+        token: Token,
+    },
     /// The handler, or a shared object it leans on, failed.
     #[error(transparent)]
     Failed(Box<PhaseError>),

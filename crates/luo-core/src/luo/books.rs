@@ -81,6 +81,9 @@ impl<K: Kho> Luo<K> {
         token: Token,
         file: F,
     ) -> Result<(), Stuck<F, PreserveError>> {
+        if self.state() == State::Departed {
+            return Err(Stuck::new(file, PreserveError::Departed { session, token }));
+        }
         let place = Place { session, token };
         self.out.preserve(&self.handlers, &mut self.identities, place, file)?;
         let kind = self.kind_of(session, token);
