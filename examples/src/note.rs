@@ -144,9 +144,10 @@ fn open(record: &Record<'_>, scope: &mut RetrieveScope<'_>) -> Result<(Preserved
         Name::new(u64::from_le_bytes(*name)).ok_or_else(|| Refusal::because("the payload names no frame"))?;
     let len = u64::from_le_bytes(*len);
     let array = PreservedArray::<u8>::restore(scope.memory(), name)?;
-    array.verify(scope.memory())?;
-    if len > array.len() {
-        return Err(Refusal::because("the text is longer than the array that holds it"));
+    // Before anything is read: a length that arrived is not believed either.
+    if array.len() != TEXT_MAX || len > TEXT_MAX {
+        return Err(Refusal::because("no note is as long as this one"));
     }
+    array.verify(scope.memory())?;
     Ok((array, ByteLen::new(len).as_usize()))
 }
