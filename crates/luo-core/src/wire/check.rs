@@ -57,8 +57,8 @@ pub enum WireError {
         /// Which field, and why it cannot be so.
         why: &'static str,
     },
-    /// Two participants of one name.
-    #[error("the handover names `{kind}` twice")]
+    /// Two participants, or two features, of one name.
+    #[error("`{kind}` is named twice")]
     DuplicateName {
         /// The name.
         kind: Kind,

@@ -113,14 +113,23 @@ pub(crate) fn read_manifest(bytes: &[u8]) -> Result<Manifest, WireError> {
         return Err(impossible("reserved bytes are not 0"));
     }
     let mut manifest = Manifest::default();
+    let (mut seen, mut seen_features) = (crate::Set::default(), crate::Set::default());
     for _ in 0..head.supports.get() {
-        manifest.supports.push(read_support(&mut rest)?);
+        let support = read_support(&mut rest)?;
+        if !seen.insert((support.role, support.kind)) {
+            return Err(WireError::DuplicateName { kind: support.kind });
+        }
+        manifest.supports.push(support);
     }
     for _ in 0..head.features.get() {
         let (name, after) = NameV1::ref_from_prefix(rest).map_err(|_| truncated())?;
         rest = after;
         let feature = Kind::from_padded(&name.text).filter(|_| name.role == 0);
-        manifest.features.push(feature.ok_or_else(|| impossible("a feature is not a name"))?);
+        let feature = feature.ok_or_else(|| impossible("a feature is not a name"))?;
+        if !seen_features.insert(feature) {
+            return Err(WireError::DuplicateName { kind: feature });
+        }
+        manifest.features.push(feature);
     }
     if rest.is_empty() { Ok(manifest) } else { Err(impossible("counts and length disagree")) }
 }
@@ -169,6 +178,22 @@ mod tests {
     fn bytes_round_trip() {
         assert_eq!(Manifest::from_bytes(&manifest().to_bytes()), Ok(manifest()));
         assert_eq!(Manifest::from_bytes(&Manifest::default().to_bytes()), Ok(Manifest::default()));
+    }
+
+    #[test]
+    fn nobody_is_named_twice() {
+        let good = manifest();
+        let mut twice = good.clone();
+        twice.supports.push(Support { reads: VersionRange::only(Version(9)), ..good.supports[0].clone() });
+        let kind = good.supports[0].kind;
+        assert_eq!(Manifest::from_bytes(&twice.to_bytes()), Err(WireError::DuplicateName { kind }));
+        let mut twice = good.clone();
+        twice.features.push(good.features[0]);
+        let kind = good.features[0];
+        assert_eq!(Manifest::from_bytes(&twice.to_bytes()), Err(WireError::DuplicateName { kind }));
+        let mut other_role = good.clone();
+        other_role.supports.push(Support { role: Role::Shared, ..good.supports[0].clone() });
+        assert_eq!(Manifest::from_bytes(&other_role.to_bytes()), Ok(other_role));
     }
 
     #[test]
