@@ -15,23 +15,23 @@ extern crate alloc;
 #[cfg(any(feature = "std", test))]
 extern crate std;
 
-mod array;
-#[cfg(test)]
-mod bare;
-mod block;
-mod boxed;
-pub mod carrier;
-pub mod checksum;
+mod units;
 mod error;
 mod memory;
 pub mod ownership;
+pub mod checksum;
+mod ranges;
+#[cfg(test)]
+mod bare;
+pub mod tracker;
+mod block;
+mod undo;
+mod boxed;
+mod array;
+pub mod carrier;
+pub mod sim;
 #[cfg(all(feature = "process", target_os = "linux"))]
 pub mod process;
-mod ranges;
-pub mod sim;
-pub mod tracker;
-mod undo;
-mod units;
 
 pub use array::PreservedArray;
 pub use boxed::{Name, PreservedBox, Record};
