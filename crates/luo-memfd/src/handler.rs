@@ -10,11 +10,11 @@ use luo_core::{
     Version, VersionRange,
 };
 
-use crate::options::Options;
+use crate::options::{DirtySource, Options};
 use crate::preserve::Held;
 use crate::{
-    CopyWhen, DirtyLog, DirtySource, HeadRoom, Port, Progress, abi, discard, finish, freeze, judge, prepare,
-    preserve, retrieve,
+    CopyWhen, DirtyLog, HeadRoom, Port, Progress, abi, discard, finish, freeze, judge, prepare, preserve,
+    retrieve,
 };
 
 /// Carries memfds of one host.

@@ -39,6 +39,6 @@ pub use handler::Memfds;
 pub use judge::DESCRIPTOR;
 #[cfg(all(feature = "std", target_os = "linux"))]
 pub use linux::{Linux, Memfd};
-pub use options::{CopyWhen, Direction, DirtyLog, DirtySource, HeadRoom, Progress};
+pub use options::{CopyWhen, Direction, DirtyLog, HeadRoom, Progress};
 pub use port::{Port, Sort};
 pub use preserve::Held;

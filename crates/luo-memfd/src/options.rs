@@ -78,7 +78,7 @@ pub trait DirtyLog: Send {
 type LogOf<F> = Arc<dyn Fn(&F) -> Option<Box<dyn DirtyLog>> + Send + Sync>;
 
 /// Where dirty logs come from.
-pub enum DirtySource<F> {
+pub(crate) enum DirtySource<F> {
     /// Nowhere.
     None,
     /// From the embedder, who makes one for a file whose writes can be known from now on.

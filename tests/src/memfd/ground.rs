@@ -13,6 +13,9 @@ use luo_kho::{Departed, FrameCount, KhoError, Offer};
 /// 4 GiB of frames.
 const CAPACITY: u64 = 1 << 20;
 
+/// Makes the file that arrives in the place of another.
+type Remake = Rc<dyn Fn(BorrowedFd<'_>) -> OwnedFd>;
+
 /// What is on its way.
 type Cargo = Rc<RefCell<Option<Carried>>>;
 
@@ -21,13 +24,15 @@ pub struct InProcess<'a> {
     far_side: FarSide<'a>,
     cargo: Cargo,
     refused: Option<&'static str>,
+    remake: Option<Remake>,
 }
 
 /// Memory of descriptors.
-#[derive(Debug, Default)]
+#[derive(Default)]
 pub struct ProcessGround {
     cargo: Cargo,
     refused: Option<&'static str>,
+    remake: Option<Remake>,
 }
 
 fn refused(error: OpenError) -> KhoError {
@@ -45,6 +50,13 @@ impl ProcessGround {
     /// Every descriptor crosses.
     pub fn new() -> Self {
         Self::default()
+    }
+
+    /// Of each file another one arrives, as where a new kernel makes them anew: what `remake` makes.
+    #[must_use]
+    pub fn remaking(mut self, remake: impl Fn(BorrowedFd<'_>) -> OwnedFd + 'static) -> Self {
+        self.remake = Some(Rc::new(remake));
+        self
     }
 
     /// No memfd crosses, for this reason.
@@ -76,7 +88,8 @@ impl Ground for ProcessGround {
     }
 
     fn carrier<'a>(&self, far_side: FarSide<'a>) -> Box<dyn Carrier<ProcessKho> + 'a> {
-        Box::new(InProcess { far_side, cargo: Rc::clone(&self.cargo), refused: self.refused })
+        let (cargo, refused, remake) = (Rc::clone(&self.cargo), self.refused, self.remake.clone());
+        Box::new(InProcess { far_side, cargo, refused, remake })
     }
 
     fn comes_back(&self) -> bool {
@@ -86,6 +99,12 @@ impl Ground for ProcessGround {
     fn finish(&self) -> Vec<String> {
         let left = self.cargo.take().is_some();
         left.then(|| "descriptors are still on their way".to_owned()).into_iter().collect()
+    }
+}
+
+impl fmt::Debug for ProcessGround {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ProcessGround").field("refused", &self.refused).finish_non_exhaustive()
     }
 }
 
@@ -115,7 +134,11 @@ impl Carrier<ProcessKho> for InProcess<'_> {
 
     fn hand_over(&mut self, kho: &mut ProcessKho, offer: Offer) -> Result<Departed, CarrierError> {
         let lent = kho.lend();
-        let segments = lent.segments.iter().map(|(_, file)| duplicate(*file)).collect();
+        let carry = |file: BorrowedFd<'_>| match &self.remake {
+            Some(remake) => remake(file),
+            None => duplicate(file),
+        };
+        let segments = lent.segments.iter().map(|(_, file)| carry(*file)).collect();
         let carried = Carried { arena: duplicate(lent.arena), word: duplicate(lent.word), segments };
         self.cargo.replace(Some(carried));
         let answer = (self.far_side)();

@@ -82,6 +82,13 @@ impl<H: Fn() -> F, F: FileHandler<File = Memfd>> MemfdUpdate<H> {
         Self { ground, handler }
     }
 
+    /// With this memory and carrier instead.
+    #[must_use]
+    pub fn on(mut self, ground: ProcessGround) -> Self {
+        self.ground = ground;
+        self
+    }
+
     fn registry(&self) -> Registry {
         let mut registry = Registry::new();
         registry.handler((self.handler)()).expect("one handler of memfds");
@@ -94,6 +101,20 @@ impl<H: Fn() -> F, F: FileHandler<File = Memfd>> MemfdUpdate<H> {
     ///
     /// What stood in the way, in words.
     pub fn cross(&self, files: &[Memfd], meanwhile: impl FnOnce()) -> Result<Crossed, String> {
+        self.cross_and(files, meanwhile, |_| ())
+    }
+
+    /// As [`cross`](Self::cross); what the new user does between commit and finish is `then`.
+    ///
+    /// # Errors
+    ///
+    /// As [`cross`](Self::cross).
+    pub fn cross_and(
+        &self,
+        files: &[Memfd],
+        meanwhile: impl FnOnce(),
+        then: impl Fn(&[Memfd]),
+    ) -> Result<Crossed, String> {
         let vm: SessionName = session("vm");
         let tokens = || (0..).map(Token).zip(files);
         let memory = self.ground.found().map_err(said)?;
@@ -111,6 +132,7 @@ impl<H: Fn() -> F, F: FileHandler<File = Memfd>> MemfdUpdate<H> {
             let looks = found.iter().map(|file| Linux::new().look(file).map_err(refuse));
             let looks: Vec<_> = looks.collect::<Result<_, _>>()?;
             let (updated, _owned) = adopted.commit().map_err(|stuck| refuse(stuck.error))?;
+            then(&found);
             updated.finish().map_err(|stuck| refuse(stuck.error))?;
             arrived = Some((found, looks));
             Ok(())

@@ -11,8 +11,8 @@ use super::index::{self, SlotFrames};
 use super::placing::{OutOfSlots, Placing};
 use super::{scan, workers};
 use crate::abi::StoreNames;
-use crate::options::Options;
-use crate::{Attributes, Direction, DirtyLog, DirtySource, MemfdError, Name, Port, Progress};
+use crate::options::{DirtySource, Options};
+use crate::{Attributes, Direction, DirtyLog, MemfdError, Name, Port, Progress};
 
 /// No more rounds than these are made in prepare: a guest that writes faster than we copy is not caught up with.
 const ROUNDS_MAX: u32 = 8;

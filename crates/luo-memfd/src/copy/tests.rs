@@ -18,9 +18,9 @@ use super::index;
 use super::save::Hands;
 use super::{Saving, claim, make};
 use crate::abi::StoreNames;
-use crate::options::Options;
+use crate::options::{DirtySource, Options};
 use crate::sim::{SimHost, SimMemfd};
-use crate::{Attributes, DirtyLog, DirtySource, HeadRoom, MemfdError, Name, Port, Progress, Seals};
+use crate::{Attributes, DirtyLog, HeadRoom, MemfdError, Name, Port, Progress, Seals};
 
 const PAGE: u64 = 4096;
 

@@ -130,7 +130,11 @@ impl Port for Linux {
             let _ = place(file.as_fd(), shall);
         }
         if is.seals != shall.seals {
-            let _ = fcntl_add_seals(file, SealFlags::from_bits_retain(shall.seals.bits()));
+            let seals = SealFlags::from_bits_retain(shall.seals.bits());
+            // Sealing wants a descriptor that may write.
+            if fcntl_add_seals(file, seals) == Err(Errno::PERM) {
+                let _ = reopen(file.as_fd(), OFlags::RDWR).map(|writer| fcntl_add_seals(writer, seals));
+            }
         }
     }
 
