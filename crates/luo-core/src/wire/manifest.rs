@@ -181,6 +181,14 @@ mod tests {
     }
 
     #[test]
+    fn golden_bytes() {
+        let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../../tests/golden/luo-v1/manifest.bin");
+        let golden = std::fs::read(path).unwrap();
+        assert_eq!(manifest().to_bytes(), golden, "version 1 writes these bytes, for ever");
+        assert_eq!(Manifest::from_bytes(&golden), Ok(manifest()));
+    }
+
+    #[test]
     fn nobody_is_named_twice() {
         let good = manifest();
         let mut twice = good.clone();
