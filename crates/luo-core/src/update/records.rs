@@ -12,7 +12,7 @@ use crate::luo::Luo;
 use crate::view::View;
 use crate::wire::{self, Books, Measure, RootV1};
 
-/// Memory for one handover. Given back by [`release`](Self::release).
+/// Memory for one handover. Given back by [`Luo::release`].
 #[derive(Debug)]
 pub(crate) struct Records {
     ledger: Ledger,
