@@ -81,7 +81,9 @@ impl<P: Port> Saving<P> {
         let placing = Placing::new(reserve);
         let (dirty, beyond, index_len) = (Vec::new(), None, None);
         let mut saving = Self { name, reader, store, placing, writes, dirty, beyond, index_len };
-        if !matches!(saving.writes, Writes::Unknown) {
+        if matches!(saving.writes, Writes::Unknown) {
+            saving.warm_up(scan::count(&populated), hands.memory)?;
+        } else {
             saving.copy_found(&attributes, &populated, hands)?;
             saving.rounds(file, hands)?;
         }
@@ -123,6 +125,16 @@ impl<P: Port> Saving<P> {
             index_len,
             pages: self.placing.pages(),
         })
+    }
+
+    /// Touches the slots that freeze will fill: where frames are memory that is mapped, the first touch of each costs as
+    /// much as copying it.
+    fn warm_up(&mut self, pages: u64, memory: &mut dyn Memory) -> Result<(), MemfdError> {
+        let Some(store) = &mut self.store else { return Ok(()) };
+        for slot in 0..pages {
+            store.slots.write(memory, slot * FRAME_BYTES, &[0; 8])?;
+        }
+        Ok(())
     }
 
     /// Copies what is written while it copies, until that is little or does not get less.

@@ -4,6 +4,27 @@
 //! - [`Linux`] is the port: what the handler asks the kernel for.
 //! - What belongs to an open file is found under `/proc/self/fd`: its name, and a second way to it with a position of its
 //!   own. Without `/proc` no memfd is taken.
+//!
+//! ```no_run
+//! use luo_core::{Luo, Registry, SessionName, Token};
+//! use luo_kho::process::{DEFAULT_CAPACITY, ProcessKho};
+//! use luo_memfd::{Linux, Memfd, Memfds};
+//!
+//! # fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! let mut registry = Registry::new();
+//! registry.handler(Memfds::new(Linux::new()))?;
+//! let memory = ProcessKho::create(DEFAULT_CAPACITY)?;
+//! let (mut luo, owned) = Luo::found(memory, registry).map_err(|stuck| stuck.error)?;
+//!
+//! let guest = Memfd::create("guest", 4 << 30)?; // or Memfd::from(fd)
+//! let session = SessionName::new("vm-42")?;
+//! luo.open_session(session)?;
+//! luo.preserve(session, Token(0), guest)?;
+//! // The successor: let guest: Memfd = adopted.retrieve(session, Token(0))?;
+//! # drop(owned);
+//! # Ok(())
+//! # }
+//! ```
 
 mod flags;
 mod memfd;
