@@ -1,7 +1,7 @@
 //! The keeper: the handler of simulated files. It copies their bytes into preserved arrays.
 //!
 //! Prepare takes the array and writes the bytes as they are then; the guest goes on changing them; freeze writes what
-//! is different. The length of a file is fixed by prepare. Every shared object that a keeper leans on counts the
+//! is different, and nothing if nothing is. The length of a file is fixed by prepare. Every shared object that a keeper leans on counts the
 //! files that were prepared, and on the far side those that were made again.
 
 use core::ops::RangeInclusive;
@@ -64,7 +64,10 @@ pub struct Held {
 #[derive(Debug)]
 struct Taken {
     array: Option<PreservedArray<u8>>,
-    bytes: Vec<u8>,
+    /// What stands in the array; `None` if it was written and that failed.
+    bytes: Option<Vec<u8>>,
+    /// What prepare put down.
+    prepared: (Contents, Vec<u64>),
     _shares: Vec<Share>,
 }
 
@@ -75,6 +78,19 @@ impl Speech {
         let (oldest, newest) = (Version(*versions.start()), Version(*versions.end()));
         let reads = VersionRange::new(oldest, newest).expect("a range is not empty");
         Self { kind, reads, writes: versions.rev().map(Version).collect() }
+    }
+}
+
+impl Taken {
+    fn bring_up_to_date(&mut self, bytes: &[u8], scope: &mut FreezeScope<'_>) -> Result<(), Refusal> {
+        let Some(array) = &mut self.array else { return Ok(()) };
+        if self.bytes.as_deref() != Some(bytes) {
+            self.bytes = None;
+            array.write(scope.memory(), 0, bytes)?;
+            array.seal(scope.memory())?;
+            self.bytes = Some(bytes.to_vec());
+        }
+        Ok(())
     }
 }
 
@@ -166,7 +182,8 @@ impl FileHandler for Keeper {
         let taken = self.pen.ask(held.who, Act::Prepare, || {
             // It copies in any case; that it asked is remembered.
             let (ByReference | Refused { .. }) = scope.conveys(SIM_FILE);
-            let Contents { bytes, flags, .. } = file.contents();
+            let contents = file.contents();
+            let Contents { bytes, flags, .. } = contents.clone();
             let array = if bytes.is_empty() {
                 None
             } else {
@@ -182,7 +199,8 @@ impl FileHandler for Keeper {
                     depends_on.push(scope.token_of(&other)?.0);
                 }
             }
-            let taken = Taken { array, bytes, _shares: shares };
+            let prepared = (contents, depends_on.clone());
+            let taken = Taken { array, bytes: Some(bytes), prepared, _shares: shares };
             let versions = scope.versions().to_vec();
             for version in &versions {
                 scope.reserve(*version, ByteLen::of(FileRecord::room(*version)))?;
@@ -205,15 +223,11 @@ impl FileHandler for Keeper {
         let Held { who, taken, .. } = held;
         let Some(taken) = taken else { panic!("what is frozen was prepared") };
         self.pen.ask(*who, Act::Freeze, || {
-            let bytes = file.bytes();
-            if bytes.len() != taken.bytes.len() {
+            let contents = file.contents();
+            if contents.bytes.len() != taken.prepared.0.bytes.len() {
                 return Err(Refusal::because("it was resized after it was prepared"));
             }
-            if let Some(array) = taken.array.as_mut().filter(|_| bytes != taken.bytes) {
-                array.write(scope.memory(), 0, &bytes)?;
-                array.seal(scope.memory())?;
-                taken.bytes = bytes;
-            }
+            taken.bring_up_to_date(&contents.bytes, scope)?;
             for kind in &self.leans_on {
                 // Looking is not counting: this share is given back at once.
                 let _looked = scope.shared::<Pool>(*kind)?.share();
@@ -222,10 +236,18 @@ impl FileHandler for Keeper {
             for other in file.depends_on() {
                 depends_on.push(scope.token_of(&other)?.0);
             }
+            let now = (contents, depends_on);
+            if now == taken.prepared {
+                return Ok(());
+            }
             let versions = scope.versions().to_vec();
-            Self::write_all(taken, file, depends_on, &versions, |version, payload| {
-                Ok(scope.put(version, payload)?)
-            })
+            Self::write_all(
+                taken,
+                file,
+                now.1,
+                &versions,
+                |version, payload| Ok(scope.put(version, payload)?),
+            )
         })
     }
 

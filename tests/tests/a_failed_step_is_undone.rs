@@ -114,6 +114,40 @@ fn freeze_is_undone_whoever_fails() {
     }
 }
 
+/// What an attempt to freeze wrote is forgotten, whether it failed or was undone: if the guest puts everything back as it
+/// was, what prepare wrote stands again.
+#[test]
+fn what_a_failed_freeze_wrote_is_forgotten() {
+    for failed in [false, true] {
+        let host = Host::new();
+        let (mut program, files, _) = world(&host);
+        let (party, vcpus, next) = (program.party, program.vcpus.clone(), build());
+        let before = files[0].contents();
+        let mut arrived = None;
+        let mut carrier = luo_tests::carrier(By::Exec, |_| host.arrive(&next, &mut arrived));
+        let prepared = program.luo.prepare(&mut *carrier).unwrap();
+        files[0].change(|contents| (contents.bytes[7], contents.position) = (0xFF, 7));
+        let right = host.guest.leave(party);
+        let (prepared, right) = if failed {
+            // Two subsystems, and then the end of the first file, which has put its payload down.
+            host.journal.refuse_next(2 * 2 + 1);
+            let Stuck { kept, error } = prepared.freeze(right).unwrap_err();
+            assert!(names(&error, 2), "{error}");
+            kept
+        } else {
+            prepared.freeze(right).unwrap().unfreeze().unwrap()
+        };
+        host.guest.enter(&host.machine, party, right, &vcpus);
+        files[0].change(|contents| *contents = before.clone());
+        let _departed = prepared.freeze(host.guest.leave(party)).unwrap().hand_over().unwrap();
+        drop(carrier);
+        let mut new = arrived.unwrap();
+        assert_eq!(new.retrieve("a", 0).unwrap().contents(), before);
+        new.retrieve_all();
+        new.finish().unwrap().assert_clean();
+    }
+}
+
 /// A guard that goes out of scope takes everything back, and leaves the right to run with the orchestrator.
 #[test]
 fn a_dropped_guard_cancels() {

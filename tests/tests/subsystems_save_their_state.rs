@@ -114,6 +114,27 @@ fn a_subsystem_that_cannot_restore_stops_the_successor() {
     old.assert_clean();
 }
 
+/// A subsystem that refused, at its beginning or when it had claimed memory, can be waived; nothing of it stays behind.
+#[test]
+fn a_refused_restore_can_be_waived() {
+    for at in [0, 1] {
+        let host = Host::new();
+        host.found(&Build::standard()).die_offering();
+        let mut arrived = host.adopt(&Build::standard()).unwrap();
+        host.journal.refuse_next(at);
+        arrived.adopted.restore().unwrap_err();
+        assert_eq!(
+            arrived.adopted.luo().memory().census().unwrap().claimed,
+            [],
+            "what it claimed was forgone"
+        );
+        assert!(arrived.adopted.waive(Kind::literal(luo_tests::VCPUS)));
+        let new = arrived.take_over().unwrap();
+        assert_eq!(new.vcpus[0].ticks(), 0);
+        new.finish().unwrap().assert_clean();
+    }
+}
+
 /// A subsystem that is new in the successor, or has gone, was not restored and so is not finished either.
 #[test]
 fn who_was_not_restored_is_not_finished() {
