@@ -9,6 +9,8 @@ use crate::{ByteLen, FRAME_SIZE, KhoError, Pfn, PhysAddr};
 const WORD_BITS: usize = 64;
 /// Words in one node.
 pub(super) const WORDS: usize = FRAME_SIZE / 8;
+/// Words that are looked at in one step.
+const BLOCK: usize = 8;
 /// Bits in one leaf.
 pub(super) const LEAF_BITS: usize = WORDS * WORD_BITS;
 
@@ -48,7 +50,7 @@ impl<'s> Node<'s> {
     }
 
     pub(super) fn is_empty(&self) -> bool {
-        self.words.iter().all(|word| word.get() == 0)
+        self.next_word(0, WORDS, |word| word).is_none()
     }
 
     /// The first child in the entries `from..end`, and which entry it stands in.
@@ -57,7 +59,7 @@ impl<'s> Node<'s> {
     ///
     /// [`TrackerError::UnalignedNode`].
     pub(super) fn next_child(&self, from: usize, end: usize) -> Result<Option<(usize, Pfn)>, TrackerError> {
-        let Some(index) = (from..end).find(|&index| self.word(index) != 0) else { return Ok(None) };
+        let Some(index) = self.next_word(from, end, |word| word) else { return Ok(None) };
         Ok(self.child(index)?.map(|child| (index, child)))
     }
 
@@ -88,9 +90,58 @@ impl<'s> Node<'s> {
     }
 
     fn next_bit(&self, from: usize, end: usize, wanted: impl Fn(u64) -> u64) -> Option<usize> {
-        words_of(from, end).find_map(|(word, mask)| {
-            let bits = wanted(self.word(word)) & mask;
-            (bits != 0).then(|| word * WORD_BITS + bits.trailing_zeros() as usize)
-        })
+        let mut words = words_of(from, end);
+        let (first, mask) = words.next()?;
+        let (word, bits) = match wanted(self.word(first)) & mask {
+            0 => {
+                let word = self.next_word(first + 1, end.div_ceil(WORD_BITS), &wanted)?;
+                (word, wanted(self.word(word)))
+            }
+            bits => (first, bits),
+        };
+        let bit = word * WORD_BITS + bits.trailing_zeros() as usize;
+        (bit < end).then_some(bit)
+    }
+
+    /// The first of the words `from..end` in which something is wanted. Eight are looked at in one step, because
+    /// most words of most nodes are empty.
+    fn next_word(&self, from: usize, end: usize, wanted: impl Fn(u64) -> u64) -> Option<usize> {
+        let words = self.words.get(from..end)?;
+        let (blocks, _) = words.as_chunks::<BLOCK>();
+        let empty = |block: &[U64; BLOCK]| block.iter().fold(0, |all, word| all | wanted(word.get())) == 0;
+        let passed = BLOCK * blocks.iter().take_while(|&block| empty(block)).count();
+        let found = words.get(passed..)?.iter().position(|word| wanted(word.get()) != 0)?;
+        Some(from + passed + found)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    proptest! {
+        #[test]
+        fn searches_agree_with_looking_at_each_bit(
+            bits in prop::collection::vec(0..LEAF_BITS, 0..6),
+            full in any::<bool>(),
+            ends in prop::array::uniform2(0..=LEAF_BITS),
+        ) {
+            let mut words = [U64::new(if full { u64::MAX } else { 0 }); WORDS];
+            for bit in bits {
+                let word = &mut words[bit / WORD_BITS];
+                *word = U64::new(word.get() ^ 1 << (bit % WORD_BITS));
+            }
+            let node = Node { frame: Pfn::ZERO, words: &words };
+            let [from, end] = [ends[0].min(ends[1]), ends[0].max(ends[1])];
+            let is_set = |bit: &usize| node.word(bit / WORD_BITS) >> (bit % WORD_BITS) & 1 == 1;
+            prop_assert_eq!(node.next_set(from, end), (from..end).find(is_set));
+            prop_assert_eq!(node.next_clear(from, end), (from..end).find(|bit| !is_set(bit)));
+            let [from, end] = [from / WORD_BITS, end / WORD_BITS];
+            let child = (from..end).find(|&index| node.word(index) != 0);
+            prop_assert_eq!(node.next_word(from, end, |word| word), child);
+            prop_assert_eq!(node.is_empty(), words.iter().all(|word| word.get() == 0));
+        }
     }
 }

@@ -29,8 +29,10 @@ pub(super) struct Runs<'s, S: ?Sized> {
 struct Stream {
     /// The frames of the first run that was not given out yet.
     front: FrameRange,
-    /// The keys behind it; `None` past the last.
-    rest: Option<KeyRun>,
+    /// The keys behind it.
+    rest: KeyRun,
+    /// Blocks of this order in `rest`: when there is none left, nothing has to be searched.
+    left: u64,
 }
 
 impl BlockCounts {
@@ -50,7 +52,13 @@ impl BlockCounts {
 
     /// The orders of which there is a block, ascending.
     pub(super) fn orders(&self) -> impl Iterator<Item = Order> + use<'_> {
-        (0..).zip(&self.0).filter(|&(_, &count)| count > 0).filter_map(|(order, _)| Order::new(order))
+        self.used().map(|(order, _)| order)
+    }
+
+    /// The same, each with the number of its blocks.
+    fn used(&self) -> impl Iterator<Item = (Order, u64)> + use<'_> {
+        let used = (0..).zip(&self.0).filter(|&(_, &count)| count > 0);
+        used.filter_map(|(order, &count)| Some((Order::new(order)?, count)))
     }
 }
 
@@ -151,8 +159,8 @@ impl<'s, S: NodeStore + ?Sized> Runs<'s, S> {
     /// The store's.
     pub(super) fn begin(store: &'s S, root: Pfn, blocks: &BlockCounts) -> Result<Self, KhoError> {
         let mut streams = Vec::new();
-        for order in blocks.orders() {
-            streams.extend(Stream::next(store, root, KeyRun::all(order))?);
+        for (order, count) in blocks.used() {
+            streams.extend(Stream::next(store, root, KeyRun::all(order), count)?);
         }
         Ok(Self { store, root, streams })
     }
@@ -165,11 +173,8 @@ impl<'s, S: NodeStore + ?Sized> Runs<'s, S> {
     pub(super) fn next(&mut self) -> Result<Option<FrameRange>, KhoError> {
         let lowest = (0..).zip(&self.streams).min_by_key(|(_, stream)| stream.front.start());
         let Some((index, stream)) = lowest else { return Ok(None) };
-        let (front, rest) = (stream.front, stream.rest);
-        let next = match rest {
-            Some(keys) => Stream::next(self.store, self.root, keys)?,
-            None => None,
-        };
+        let front = stream.front;
+        let next = Stream::next(self.store, self.root, stream.rest, stream.left)?;
         match (next, self.streams.get_mut(index)) {
             (Some(next), Some(stream)) => *stream = next,
             _ => drop(self.streams.swap_remove(index)),
@@ -179,14 +184,19 @@ impl<'s, S: NodeStore + ?Sized> Runs<'s, S> {
 }
 
 impl Stream {
-    fn next<S>(store: &S, root: Pfn, keys: KeyRun) -> Result<Option<Self>, KhoError>
+    /// The next run of `keys`, among which `left` are set.
+    fn next<S>(store: &S, root: Pfn, keys: KeyRun, left: u64) -> Result<Option<Self>, KhoError>
     where
         S: NodeStore + ?Sized,
     {
+        if left == 0 {
+            return Ok(None);
+        }
         let Some(first) = first_set(store, root, keys.first, keys.end)? else { return Ok(None) };
-        let end = first_clear(store, root, first, keys.end)?;
-        let front = KeyRun { order: keys.order, first, end }.frames();
-        let rest = (end < keys.end).then_some(KeyRun { order: keys.order, first: end, end: keys.end });
-        Ok(Some(Self { front, rest }))
+        // A run of all that are left ends where the last of them does.
+        let end = first_clear(store, root, first, keys.end.min(first.saturating_add(left)))?;
+        let front = KeyRun { order: keys.order, first, end };
+        let rest = KeyRun { first: end, ..keys };
+        Ok(Some(Self { front: front.frames(), rest, left: left.saturating_sub(front.len()) }))
     }
 }
