@@ -102,12 +102,6 @@ pub enum MemfdError {
         /// What it made.
         made: Attributes,
     },
-    /// The page map names frames that are not the file's, or pages that it does not have.
-    #[error("the page map is not that of this file: {why}")]
-    ForeignPages {
-        /// Which.
-        why: &'static str,
-    },
 }
 
 impl From<MemfdError> for Refusal {

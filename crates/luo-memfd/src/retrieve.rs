@@ -6,6 +6,7 @@
 
 use luo_core::{Record, Refusal, RetrieveScope};
 use luo_kho::{ByteLen, FrameRange};
+use luo_xarray::page_map::PageStore;
 
 use crate::abi::{Form, Payload};
 use crate::options::Options;
@@ -25,7 +26,7 @@ pub(crate) fn retrieve<P: Port>(
             find(port, &*memory, segment, &attributes)
         }
         Form::Store(names) => {
-            let claimed = copy::claim(memory, &names)?;
+            let claimed = PageStore::restore(memory, &names).map_err(MemfdError::Store)?;
             let store = claimed.as_ref().map(|claimed| (claimed, &names));
             copy::make((port, options), &*memory, store, (&name, &attributes))
         }

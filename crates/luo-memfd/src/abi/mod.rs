@@ -14,7 +14,8 @@ mod tests;
 use alloc::vec::Vec;
 
 use luo_core::{Record, Version, VersionRange};
-use luo_kho::{ByteLen, FrameRange, Name as Place};
+use luo_kho::{ByteLen, FrameRange};
+use luo_xarray::page_map::StoreNames;
 
 use crate::{Attributes, Name};
 
@@ -42,19 +43,6 @@ pub(crate) enum Form {
     Store(StoreNames),
 }
 
-/// Where a copy lies, and how much of it there is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct StoreNames {
-    /// The slots, one frame each. `None` with the index: nothing was reserved, the file is one hole.
-    pub(crate) slots: Option<Place>,
-    /// The room for the page map.
-    pub(crate) index: Option<Place>,
-    /// Bytes of the page map.
-    pub(crate) index_len: u64,
-    /// Pages that the page map names.
-    pub(crate) pages: u64,
-}
-
 /// Why a payload is not believed. Its bytes were written by somebody else.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
@@ -79,11 +67,6 @@ pub enum PayloadError {
         /// Which field, and why.
         why: &'static str,
     },
-}
-
-impl StoreNames {
-    /// Nothing was reserved.
-    pub(crate) const NONE: Self = Self { slots: None, index: None, index_len: 0, pages: 0 };
 }
 
 impl Payload {

@@ -3,6 +3,8 @@
 use alloc::format;
 use alloc::vec;
 
+use luo_kho::Name as Place;
+use luo_xarray::page_map::StoreNames;
 use proptest::prelude::*;
 
 use super::*;

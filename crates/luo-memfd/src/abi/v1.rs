@@ -25,10 +25,11 @@
 use alloc::vec::Vec;
 
 use luo_kho::{ByteLen, FrameCount, FrameRange, Name as Place, Pfn};
+use luo_xarray::page_map::StoreNames;
 use zerocopy::little_endian::{I64, U32, U64};
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout, Unaligned};
 
-use super::{Form, Payload, PayloadError, StoreNames};
+use super::{Form, Payload, PayloadError};
 use crate::attributes::{MODE_BITS, NAME_MAX};
 use crate::{Access, Attributes, Moment, Name, Owner, Seals, Status, Times};
 

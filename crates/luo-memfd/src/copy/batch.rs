@@ -5,9 +5,9 @@
 use alloc::vec::Vec;
 use core::ops::Range;
 
-use luo_kho::{ByteLen, FRAME_BYTES, FRAME_SIZE, Memory, PreservedArray};
+use luo_kho::{ByteLen, FRAME_BYTES, FRAME_SIZE, Memory};
+use luo_xarray::page_map::{PageStore, SlotRun as Piece};
 
-use super::placing::Piece;
 use crate::{HostError, MemfdError, Port};
 
 /// Pages in a batch: 1 MiB. Larger ones leave the caches, smaller ones are mostly system calls.
@@ -56,14 +56,14 @@ impl Batch {
     pub(super) fn write(
         &self,
         memory: &mut dyn Memory,
-        slots: &mut PreservedArray<u8>,
+        store: &mut PageStore,
         buffer: &[u8],
     ) -> Result<(), MemfdError> {
         let mut rest = buffer;
         for run in self.slot_runs() {
             let len = ByteLen::new((run.end - run.start) * FRAME_BYTES).as_usize();
             let (front, behind) = rest.split_at(len.min(rest.len()));
-            slots.write(memory, run.start * FRAME_BYTES, front)?;
+            store.write(memory, run.start, front)?;
             rest = behind;
         }
         Ok(())

@@ -2,12 +2,11 @@
 
 use alloc::vec::Vec;
 
-use luo_kho::{ByteLen, FRAME_BYTES, FrameRange, Memory, PreservedArray};
+use luo_kho::{ByteLen, FRAME_BYTES, FrameRange, Memory};
+use luo_xarray::page_map::{PageStore, StoreNames};
 
 use super::batch::BATCH_PAGES;
-use super::index::{self, OwnFrames};
 use super::workers;
-use crate::abi::StoreNames;
 use crate::options::Options;
 use crate::{Attributes, Direction, HostError, MemfdError, Name, Port, Progress};
 
@@ -15,25 +14,6 @@ use crate::{Attributes, Direction, HostError, MemfdError, Name, Port, Progress};
 const WINDOW_PIECES: usize = 1 << 14;
 /// Bytes that are: a threshold between two words of progress.
 const WINDOW_BYTES: usize = 64 << 20;
-
-/// A store whose frames are claimed.
-#[derive(Debug)]
-pub(crate) struct Claimed {
-    slots: PreservedArray<u8>,
-    index: PreservedArray<u8>,
-}
-
-/// Claims every frame of a store: of its slots, used or not, and of its index.
-///
-/// # Errors
-///
-/// [`MemfdError::Store`]. Some may be claimed then.
-pub(crate) fn claim(memory: &mut dyn Memory, names: &StoreNames) -> Result<Option<Claimed>, MemfdError> {
-    let (Some(slots), Some(index)) = (names.slots, names.index) else { return Ok(None) };
-    let slots = PreservedArray::restore(memory, slots)?;
-    let index = PreservedArray::restore(memory, index)?;
-    Ok(Some(Claimed { slots, index }))
-}
 
 /// A new file with the contents of the store; without one, it is one hole.
 ///
@@ -43,7 +23,7 @@ pub(crate) fn claim(memory: &mut dyn Memory, names: &StoreNames) -> Result<Optio
 pub(crate) fn make<P: Port>(
     (port, options): (&P, &Options<P::File>),
     memory: &dyn Memory,
-    store: Option<(&Claimed, &StoreNames)>,
+    store: Option<(&PageStore, &StoreNames)>,
     (name, wanted): (&Name, &Attributes),
 ) -> Result<P::File, MemfdError> {
     let draft = port.draft(name, wanted)?;
@@ -83,28 +63,13 @@ impl<'a, F, W: Fn(u64, &[u8]) -> Result<(), HostError> + Sync> Filling<'a, F, W>
     fn all(
         &mut self,
         memory: &dyn Memory,
-        (claimed, names): (&Claimed, &StoreNames),
+        (claimed, names): (&PageStore, &StoreNames),
         wanted: &Attributes,
     ) -> Result<(), MemfdError> {
-        let view = index::open(memory, &claimed.index, names.index_len)?;
-        let own = OwnFrames::of(&claimed.slots);
-        let (mut window, mut pages) = (Window::default(), 0);
-        for extent in view.extents() {
-            let extent = extent?;
-            if extent.end() > wanted.pages() {
-                return Err(MemfdError::ForeignPages { why: "it names pages beyond the end" });
-            }
-            if !own.cover(extent.frames) {
-                return Err(MemfdError::ForeignPages { why: "it names frames that are not among the slots" });
-            }
-            pages += extent.frames.count().get();
-            self.lay_out(memory, extent.page * FRAME_BYTES, extent.frames, wanted.size, &mut window)?;
-        }
-        if pages != names.pages {
-            return Err(MemfdError::ForeignPages {
-                why: "it names another number of pages than the payload",
-            });
-        }
+        let mut window = Window::default();
+        claimed.each_extent(memory, names, wanted.pages(), |extent| {
+            self.lay_out(memory, extent.page * FRAME_BYTES, extent.frames, wanted.size, &mut window)
+        })?;
         self.flush(&mut window)
     }
 

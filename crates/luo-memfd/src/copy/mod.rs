@@ -1,7 +1,7 @@
 //! Copying a file's contents into preserved memory, and making a file of them again.
 //!
-//! - The **store** is what prepare reserves: **slots**, one frame each, for pages; and the **index**, room for their page
-//!   map. Slots that no page took cross too and are freed with the others.
+//! - The **store** is what prepare reserves: a [`PageStore`](luo_xarray::page_map::PageStore). Which pages are populated is
+//!   known in freeze alone, and freeze takes no memory. Slots that no page took cross too and are freed with the others.
 //! - A **round** copies what was written since the round before. Rounds are made in prepare, while users write; the last
 //!   one is freeze's.
 //!
@@ -17,11 +17,10 @@ mod placing;
 mod scan;
 mod batch;
 mod workers;
-mod index;
 mod save;
 mod make;
 #[cfg(test)]
 mod tests;
 
-pub(crate) use make::{claim, make};
+pub(crate) use make::make;
 pub(crate) use save::{Hands, Saving};

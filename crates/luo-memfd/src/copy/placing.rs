@@ -7,13 +7,7 @@ use alloc::collections::BTreeMap;
 use alloc::vec::Vec;
 use core::ops::Range;
 
-/// Neighbouring pages in neighbouring slots.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Piece {
-    pub(super) page: u64,
-    pub(super) slot: u64,
-    pub(super) count: u64,
-}
+use luo_xarray::page_map::SlotRun as Piece;
 
 /// More pages are populated than there are slots.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -31,12 +25,6 @@ pub(super) struct Placing {
     free: Vec<Range<u64>>,
     slots: u64,
     pages: u64,
-}
-
-impl Piece {
-    const fn end(&self) -> u64 {
-        self.page + self.count
-    }
 }
 
 impl Placing {

@@ -4,13 +4,12 @@ use alloc::boxed::Box;
 use alloc::vec::Vec;
 use core::ops::Range;
 
-use luo_kho::{ByteLen, FRAME_BYTES, Memory, PreservedArray};
+use luo_kho::{ByteLen, FRAME_BYTES, Memory};
+use luo_xarray::page_map::{PageStore, StoreNames};
 
 use super::batch::{Batch, batches};
-use super::index::{self, SlotFrames};
 use super::placing::{OutOfSlots, Placing};
 use super::{scan, workers};
-use crate::abi::StoreNames;
 use crate::options::{DirtySource, Options};
 use crate::{Attributes, Direction, DirtyLog, MemfdError, Name, Port, Progress};
 
@@ -23,21 +22,15 @@ const PAGES_LEFT: u64 = 256;
 pub(crate) struct Saving<P: Port> {
     name: Name,
     reader: P::Reader,
-    store: Option<Store>,
+    store: Option<PageStore>,
     placing: Placing,
     writes: Writes,
     /// Pages that have to be copied again.
     dirty: Vec<Range<u64>>,
     /// Pages that the host kept beyond those that were populated, when all of the file was searched.
     beyond: Option<u64>,
-    /// Bytes of the index; `None` if it was not written, or is no longer right.
-    index_len: Option<u64>,
-}
-
-/// What prepare reserved.
-struct Store {
-    slots: PreservedArray<u8>,
-    index: PreservedArray<u8>,
+    /// What the index says; `None` if it was not written, or is no longer right.
+    names: Option<StoreNames>,
 }
 
 /// Who knows what is written.
@@ -77,10 +70,10 @@ impl<P: Port> Saving<P> {
         let attributes = port.look(file)?;
         let populated = scan::populated(*port, &reader, 0..attributes.pages())?;
         let reserve = options.head_room.reserve(scan::count(&populated), &attributes);
-        let store = Store::reserve(hands.memory, reserve)?;
+        let store = PageStore::reserve(hands.memory, reserve)?;
         let placing = Placing::new(reserve);
-        let (dirty, beyond, index_len) = (Vec::new(), None, None);
-        let mut saving = Self { name, reader, store, placing, writes, dirty, beyond, index_len };
+        let (dirty, beyond, names) = (Vec::new(), None, None);
+        let mut saving = Self { name, reader, store, placing, writes, dirty, beyond, names };
         if matches!(saving.writes, Writes::Unknown) {
             saving.warm_up(scan::count(&populated), hands.memory)?;
         } else {
@@ -99,7 +92,7 @@ impl<P: Port> Saving<P> {
         match &self.writes {
             Writes::Unknown => {
                 self.placing = Placing::new(self.placing.slots());
-                self.index_len = None;
+                self.names = None;
                 self.search_and_copy(attributes, hands)?;
             }
             Writes::Sealed | Writes::Logged(_) => {
@@ -112,29 +105,19 @@ impl<P: Port> Saving<P> {
             }
         }
         let Some(store) = &mut self.store else { return Ok(StoreNames::NONE) };
-        let index_len = if let Some(len) = self.index_len {
-            len
-        } else {
-            let frames = SlotFrames::of(&store.slots);
-            index::write(hands.memory, &mut store.index, &frames, self.placing.pieces())?
+        let names = match self.names {
+            Some(names) => names,
+            None => store.write_index(hands.memory, self.placing.pieces())?,
         };
-        self.index_len = Some(index_len);
-        Ok(StoreNames {
-            slots: Some(store.slots.name()),
-            index: Some(store.index.name()),
-            index_len,
-            pages: self.placing.pages(),
-        })
+        self.names = Some(names);
+        Ok(names)
     }
 
     /// Touches the slots that freeze will fill: where frames are memory that is mapped, the first touch of each costs as
     /// much as copying it.
     fn warm_up(&mut self, pages: u64, memory: &mut dyn Memory) -> Result<(), MemfdError> {
         let Some(store) = &mut self.store else { return Ok(()) };
-        for slot in 0..pages {
-            store.slots.write(memory, slot * FRAME_BYTES, &[0; 8])?;
-        }
-        Ok(())
+        Ok(store.touch(memory, pages)?)
     }
 
     /// Copies what is written while it copies, until that is little or does not get less.
@@ -212,7 +195,7 @@ impl<P: Port> Saving<P> {
 
     fn settle(&mut self, region: Range<u64>, populated: &[Range<u64>]) -> Result<(), MemfdError> {
         if self.placing.settle(region, populated)? {
-            self.index_len = None;
+            self.names = None;
         }
         Ok(())
     }
@@ -227,24 +210,12 @@ impl<P: Port> Saving<P> {
         let mut done = 0;
         let read = |batch: &Batch, buffer: &mut Vec<u8>| batch.read(*port, reader, buffer);
         workers::pipeline(&batches, options.threads, read, |batch, bytes| {
-            batch.write(&mut **memory, &mut store.slots, bytes)?;
+            batch.write(&mut **memory, store, bytes)?;
             done += batch.bytes().get();
             let done = ByteLen::new(done);
             options.tell(Progress { name, direction: Direction::Saving, done, of });
             Ok(())
         })
-    }
-}
-
-impl Store {
-    /// Takes frames for so many pages; none for none.
-    fn reserve(memory: &mut dyn Memory, pages: u64) -> Result<Option<Self>, MemfdError> {
-        if pages == 0 {
-            return Ok(None);
-        }
-        let slots = PreservedArray::alloc(memory, pages.saturating_mul(FRAME_BYTES))?;
-        let index = PreservedArray::alloc(memory, index::most_bytes(pages))?;
-        Ok(Some(Self { slots, index }))
     }
 }
 
@@ -257,8 +228,9 @@ impl<P: Port> Saving<P> {
 
     /// Pages that have slots, each with its slot.
     pub(super) fn placed(&self) -> Vec<(u64, u64)> {
-        let each =
-            |piece: super::placing::Piece| (0..piece.count).map(move |n| (piece.page + n, piece.slot + n));
+        let each = |piece: luo_xarray::page_map::SlotRun| {
+            (0..piece.count).map(move |n| (piece.page + n, piece.slot + n))
+        };
         self.placing.pieces().flat_map(each).collect()
     }
 }

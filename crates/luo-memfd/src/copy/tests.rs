@@ -12,12 +12,11 @@ use luo_core::Refusal;
 use luo_kho::ownership;
 use luo_kho::sim::{FaultPlan, Fragmentation, Machine, MachineConfig, SimKho};
 use luo_kho::{FRAME_SIZE, Owned, PreservedArray};
+use luo_xarray::page_map::{PageMapError, PageStore, StoreNames};
 use proptest::prelude::*;
 
-use super::index;
 use super::save::Hands;
-use super::{Saving, claim, make};
-use crate::abi::StoreNames;
+use super::{Saving, make};
 use crate::options::{DirtySource, Options};
 use crate::sim::{SimHost, SimMemfd};
 use crate::{Attributes, DirtyLog, HeadRoom, MemfdError, Name, Port, Progress, Seals};
@@ -99,7 +98,7 @@ impl Bench {
         let _offer = ownership::offer(&mut kho, owned).unwrap();
         machine.kexec();
         let mut next = machine.successor().unwrap();
-        let claimed = claim(&mut next, names)?;
+        let claimed = PageStore::restore(&mut next, names)?;
         let store = claimed.as_ref().map(|claimed| (claimed, names));
         make((&host, &options), &next, store, (&Name::new("guest").unwrap(), &wanted))
     }
@@ -400,7 +399,7 @@ fn pages_beyond_the_end_and_frames_of_others_are_refused() {
     let names = bench.complete(&mut saving).unwrap();
     bench.file.resize(63 * PAGE).unwrap();
     let error = bench.made(&names).unwrap_err();
-    assert!(matches!(error, MemfdError::ForeignPages { .. }), "{error}");
+    assert!(matches!(error, MemfdError::PageMap(PageMapError::Foreign { .. })), "{error}");
 
     // Two files; one is said to have its pages in the slots of the other.
     let mut bench = Bench::new();
@@ -409,7 +408,7 @@ fn pages_beyond_the_end_and_frames_of_others_are_refused() {
     let names = bench.complete(&mut one).unwrap();
     let others = bench.complete(&mut other).unwrap();
     let error = bench.made(&StoreNames { slots: others.slots, ..names }).unwrap_err();
-    assert!(matches!(error, MemfdError::ForeignPages { .. }), "{error}");
+    assert!(matches!(error, MemfdError::PageMap(PageMapError::Foreign { .. })), "{error}");
 }
 
 #[test]
@@ -489,7 +488,7 @@ proptest! {
         }
         let names = bench.complete(&mut saving).unwrap();
         let slots = PreservedArray::<u8>::open(&bench.kho, names.slots.unwrap()).unwrap();
-        prop_assert!(names.index_len <= index::most_bytes(slots.len() / PAGE));
+        prop_assert!(names.index_len <= PageStore::most_index_bytes(slots.len() / PAGE));
         bench.saved_whole(&names);
     }
 }

@@ -85,6 +85,12 @@ pub enum PageMapError {
     /// The map of the attributes.
     #[error("the attributes of the page map: {0}")]
     Attributes(#[source] SerialError),
+    /// The map names frames that are not the file's, or pages that it does not have.
+    #[error("the page map is not that of this file: {why}")]
+    Foreign {
+        /// Which.
+        why: &'static str,
+    },
     /// The preserved frames could not be read or written.
     #[error(transparent)]
     Store(#[from] StoreError),

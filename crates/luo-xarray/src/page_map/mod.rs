@@ -10,12 +10,13 @@
 //!   holds the spans that have others. Holes do not interrupt a span. A file whose pages are all alike has none.
 //!
 //! [`PageMapBuilder`] takes extents in ascending order; [`PageMapView`] reads in place; [`SerializedPageMap`] is both
-//! in preserved frames.
+//! in preserved frames. A [`PageStore`] is room for a copy and its map, reserved before either is known.
 
 mod attributes;
 mod builder;
 mod error;
 mod extents;
+mod store;
 mod stored;
 mod verify;
 mod view;
@@ -30,6 +31,7 @@ pub use attributes::PageFlags;
 pub use builder::{EncodedPageMap, PageMapBuilder};
 pub use error::{ExtentError, PageMapError};
 pub use extents::Extents;
+pub use store::{PageStore, SlotRun, StoreNames};
 pub use stored::SerializedPageMap;
 pub use view::PageMapView;
 
