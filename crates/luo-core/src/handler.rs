@@ -56,11 +56,28 @@ pub enum Copying {
         /// Why: who asked for it.
         reason: Cow<'static, str>,
     },
+    /// Yes, where it has to be, if the far side has what it takes.
+    CanWith {
+        /// What that is, and what of it will be missing: lower case, no full stop.
+        needs: Cow<'static, str>,
+    },
     /// No.
     Cannot {
         /// Why not.
         reason: Cow<'static, str>,
     },
+}
+
+/// When contents are copied into preserved memory.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum CopyWhen {
+    /// Where the carrier cannot take the file, or the memory has no segments.
+    #[default]
+    Needed,
+    /// Always.
+    Always,
+    /// Never: where it would be needed the file is refused.
+    Never,
 }
 
 /// What one participant saved, in a version that its reader understands. The bytes are to be treated as hostile;

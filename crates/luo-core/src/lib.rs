@@ -37,7 +37,7 @@ pub mod conformance;
 
 pub use events::{Event, Observer, State, StateView, Transition};
 pub use execution::Execution;
-pub use handler::{Copying, FileHandler, Record, SharedObject, Subsystem, Travel, Verdict};
+pub use handler::{CopyWhen, Copying, FileHandler, Record, SharedObject, Subsystem, Travel, Verdict};
 pub use incoming::{
     AdoptError, Adopted, Fate, FinishError, Irrevocable, OrphanReason, RetrieveError, RetrievedOne,
     SharedNotRetrieved, Unclaimed, Updated,
@@ -50,7 +50,7 @@ pub use plan::{Passage, Plan, PlannedFile};
 pub use refusal::{Cause, Participant, Phase, PhaseError, Refusal, Stuck};
 pub use registry::{Registry, RegistryError};
 pub use scope::{FreezeScope, PrepareScope, RetrieveScope};
-pub use slots::{PAYLOAD_MAX, SlotError};
+pub use slots::{PAYLOAD_MAX, PayloadError, SlotError};
 pub use update::{Frozen, Prepared};
 pub use wire::WireError;
 

@@ -136,6 +136,9 @@ fn passage(travel: &Travel, conveyance: Conveyance) -> Passage {
         (Copying::Can, Conveyance::Refused { reason }) => {
             Passage::ByCopy { bytes: travel.bytes, why: reason }
         }
+        (Copying::CanWith { needs }, Conveyance::Refused { reason }) => {
+            Passage::ByCopy { bytes: travel.bytes, why: Cow::Owned(alloc::format!("{reason}; {needs}")) }
+        }
         (Copying::Cannot { reason: no_copy }, Conveyance::Refused { reason }) => {
             Passage::Blocked { reason: Cow::Owned(alloc::format!("{reason}; {no_copy}")) }
         }

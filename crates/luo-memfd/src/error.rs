@@ -1,21 +1,10 @@
 //! What goes wrong with memfds, and what is refused.
 
-use luo_core::Refusal;
-use luo_kho::{ByteLen, KhoError, StoreError};
+use luo_core::{PayloadError, Refusal};
+use luo_kho::{KhoError, StoreError};
 use luo_xarray::page_map::PageMapError;
 
-use crate::abi::PayloadError;
-use crate::{Access, Attributes, Seals, Status};
-
-/// A call that the host refused.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("{call} failed with errno {errno}")]
-pub struct HostError {
-    /// The call.
-    pub call: &'static str,
-    /// The host's error number.
-    pub errno: i32,
-}
+use crate::{Attributes, HostError, Mismatch, Seals};
 
 /// Why a memfd was not carried.
 #[derive(Clone, Debug, thiserror::Error)]
@@ -64,35 +53,14 @@ pub enum MemfdError {
     /// What arrived in its place is no memfd.
     #[error("what arrived in its place is not a memfd")]
     NotAMemfd,
-    /// It was cut off or has grown since it was frozen.
-    #[error("it arrived with {found}, it was frozen with {recorded}")]
-    OtherSize {
-        /// What it has.
-        found: ByteLen,
-        /// What it had.
-        recorded: ByteLen,
-    },
-    /// It got seals that it did not have when it was frozen. Seals cannot be taken off.
-    #[error("it arrived with seals {:#x} that it did not have when it was frozen", .seals.bits())]
-    Sealed {
+    /// What arrived in its place is another file, or was changed.
+    #[error(transparent)]
+    Mismatch(#[from] Mismatch),
+    /// It got seals that this build does not know.
+    #[error("it has seals {:#x}, which this build does not know", .seals.bits())]
+    StrangeSeals {
         /// Those.
         seals: Seals,
-    },
-    /// The descriptor may not be used as before.
-    #[error("it arrived for {found:?}, it was open for {recorded:?}")]
-    OtherAccess {
-        /// What it may be used for.
-        found: Access,
-        /// What it could be used for.
-        recorded: Access,
-    },
-    /// The descriptor has other flags, which it keeps from its opening on.
-    #[error("it arrived with status flags {:#x}, it was open with {:#x}", .found.bits(), .recorded.bits())]
-    OtherStatus {
-        /// What it has.
-        found: Status,
-        /// What it had.
-        recorded: Status,
     },
     /// The host made another file than it was asked for.
     #[error("the host was asked for {wanted:?}, and made {made:?}")]

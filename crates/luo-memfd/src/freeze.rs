@@ -19,7 +19,7 @@ pub(crate) fn freeze<P: Port>(
 ) -> Result<(), Refusal> {
     let attributes = port.look(file).map_err(MemfdError::Host)?;
     if attributes.seals.unknown() != Seals::NONE {
-        return Err(MemfdError::Sealed { seals: attributes.seals.unknown() }.into());
+        return Err(MemfdError::StrangeSeals { seals: attributes.seals.unknown() }.into());
     }
     let form = match &mut held.way {
         Way::Reference(segment) => Form::Segment(*segment),

@@ -12,7 +12,6 @@ extern crate alloc;
 #[cfg(any(feature = "std", test))]
 extern crate std;
 
-mod attributes;
 mod port;
 mod options;
 mod error;
@@ -30,15 +29,16 @@ pub mod sim;
 #[cfg(all(feature = "std", target_os = "linux"))]
 pub mod linux;
 
-pub use abi::PayloadError;
-pub use attributes::{
-    Access, Attributes, BLOCK_BYTES, MODE_BITS, Moment, NAME_MAX, Name, Owner, Seals, Status, Times,
-};
-pub use error::{HostError, MemfdError};
+pub use error::MemfdError;
 pub use handler::Memfds;
 pub use judge::DESCRIPTOR;
 #[cfg(all(feature = "std", target_os = "linux"))]
 pub use linux::{Linux, Memfd};
-pub use options::{CopyWhen, Direction, DirtyLog, HeadRoom, Progress};
+pub use luo_core::{CopyWhen, PayloadError};
+pub use luo_descriptor::{
+    Access, Attributes, BLOCK_BYTES, HostError, MODE_BITS, Mismatch, Moment, NAME_MAX, Name, Owner, Seals,
+    Status, Times,
+};
+pub use options::{Direction, DirtyLog, HeadRoom, Progress};
 pub use port::{Port, Sort};
 pub use preserve::Held;

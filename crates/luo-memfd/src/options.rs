@@ -11,22 +11,10 @@ use core::fmt;
 use core::num::NonZeroUsize;
 use core::ops::Range;
 
-use luo_core::Refusal;
+use luo_core::{CopyWhen, Refusal};
 use luo_kho::ByteLen;
 
 use crate::{Attributes, Name, Seals};
-
-/// When contents are copied into preserved memory.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum CopyWhen {
-    /// Where the carrier cannot take the file, or the memory has no segments.
-    #[default]
-    Needed,
-    /// Always.
-    Always,
-    /// Never: where it would be needed the file is refused.
-    Never,
-}
 
 /// Frames that are reserved beyond the populated pages: a share of them, and at least so many.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -5,13 +5,13 @@
 //! A file that is made of a copy is nobody else's: it is made whole at once.
 
 use luo_core::{Record, Refusal, RetrieveScope};
-use luo_kho::{ByteLen, FrameRange};
+use luo_kho::FrameRange;
 use luo_xarray::page_map::PageStore;
 
 use crate::abi::{Form, Payload};
 use crate::options::Options;
 use crate::port::Sort;
-use crate::{Attributes, MemfdError, Port, Seals, Status, copy};
+use crate::{Attributes, MemfdError, Port, copy};
 
 pub(crate) fn retrieve<P: Port>(
     (port, options): (&P, &Options<P::File>),
@@ -45,20 +45,6 @@ fn find<P: Port>(
     if port.sort(&file)? != Sort::Memfd {
         return Err(MemfdError::NotAMemfd);
     }
-    let found = port.look(&file)?;
-    if found.size != recorded.size {
-        let (found, recorded) = (ByteLen::new(found.size), ByteLen::new(recorded.size));
-        return Err(MemfdError::OtherSize { found, recorded });
-    }
-    let seals = found.seals.without(recorded.seals);
-    if seals != Seals::NONE {
-        return Err(MemfdError::Sealed { seals });
-    }
-    if found.access != recorded.access {
-        return Err(MemfdError::OtherAccess { found: found.access, recorded: recorded.access });
-    }
-    if found.status.only(Status::FIXED) != recorded.status.only(Status::FIXED) {
-        return Err(MemfdError::OtherStatus { found: found.status, recorded: recorded.status });
-    }
+    port.look(&file)?.is_arrival_of(recorded)?;
     Ok(file)
 }

@@ -11,7 +11,7 @@ use super::tree::{Package, Tree};
 /// Packages and their layers, from the bottom.
 pub(super) const LAYERS: [(u8, &[&str]); 5] = [
     (1, &["luo-kho"]),
-    (2, &["luo-core", "luo-xarray"]),
+    (2, &["luo-core", "luo-descriptor", "luo-xarray"]),
     (HANDLERS, &["luo-memfd", "luo-hugetlb", "luo-guestmemfd"]),
     (PROGRAMS, &["luo-agent", "luoctl"]),
     (5, &["luo-vmm", "luo-examples", "luo-tests", "luo-no-std", "xtask"]),

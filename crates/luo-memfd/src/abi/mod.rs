@@ -13,7 +13,7 @@ mod tests;
 
 use alloc::vec::Vec;
 
-use luo_core::{Record, Version, VersionRange};
+use luo_core::{PayloadError, Record, Version, VersionRange};
 use luo_kho::{ByteLen, FrameRange};
 use luo_xarray::page_map::StoreNames;
 
@@ -41,32 +41,6 @@ pub(crate) enum Form {
     Segment(FrameRange),
     /// In preserved frames.
     Store(StoreNames),
-}
-
-/// Why a payload is not believed. Its bytes were written by somebody else.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[non_exhaustive]
-pub enum PayloadError {
-    /// A version that this build does not read.
-    #[error("the payload has {version}, which this build does not read")]
-    Version {
-        /// Which.
-        version: Version,
-    },
-    /// Shorter or longer than it says of itself.
-    #[error("the payload has {found}, {expected} were expected")]
-    Length {
-        /// Its length.
-        found: ByteLen,
-        /// What it should be.
-        expected: ByteLen,
-    },
-    /// A field says something that cannot be.
-    #[error("the payload is impossible: {why}")]
-    Impossible {
-        /// Which field, and why.
-        why: &'static str,
-    },
 }
 
 impl Payload {

@@ -6,8 +6,8 @@ use std::fs::File;
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
-use rustix::fs::{MemfdFlags, ftruncate, memfd_create};
-use rustix::io::Errno;
+use luo_descriptor::linux::create;
+use rustix::fs::{MemfdFlags, ftruncate};
 
 use crate::Attributes;
 
@@ -93,14 +93,5 @@ impl From<File> for Memfd {
 impl AsFd for Memfd {
     fn as_fd(&self) -> BorrowedFd<'_> {
         self.0.descriptor.as_fd()
-    }
-}
-
-/// Makes a memfd. A kernel before 6.3 does not know the flags about executing, and has no seal for it.
-pub(super) fn create(name: &CString, flags: MemfdFlags) -> Result<OwnedFd, Errno> {
-    let newer = MemfdFlags::EXEC | MemfdFlags::NOEXEC_SEAL;
-    match memfd_create(name, flags) {
-        Err(Errno::INVAL) => memfd_create(name, flags.difference(newer)),
-        made => made,
     }
 }

@@ -26,7 +26,6 @@
 //! # }
 //! ```
 
-mod flags;
 mod memfd;
 mod port;
 #[cfg(feature = "vm-memory")]
@@ -38,7 +37,8 @@ use std::sync::OnceLock;
 pub use guest::{GuestError, GuestLayout, Placed};
 pub use memfd::Memfd;
 use rustix::fs::{MemfdFlags, fstat, memfd_create};
-use rustix::io::Errno;
+
+use luo_descriptor::linux::failed;
 
 use crate::HostError;
 
@@ -67,9 +67,4 @@ impl Linux {
         let device = fstat(probe).map_err(failed("fstat"))?.st_dev;
         Ok(*self.device.get_or_init(|| device))
     }
-}
-
-/// Names the call that failed.
-fn failed(call: &'static str) -> impl Fn(Errno) -> HostError + Copy {
-    move |errno| HostError { call, errno: errno.raw_os_error() }
 }

@@ -3,12 +3,13 @@
 use alloc::sync::Arc;
 use core::fmt;
 use core::ops::Range;
-use core::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
+use core::sync::atomic::{AtomicBool, Ordering};
 
+use luo_descriptor::sim::{self, refused};
 use luo_kho::sim::SimFile;
 
-use super::{EPERM, SimHost};
-use crate::{Access, Attributes, BLOCK_BYTES, HostError, Name, Owner, Seals, Status, Times};
+use super::SimHost;
+use crate::{Access, Attributes, BLOCK_BYTES, HostError, Name, Owner, Seals, Status};
 
 /// A reference to a simulated memfd. Clones share the descriptor.
 #[derive(Clone)]
@@ -27,9 +28,7 @@ pub(super) struct Descriptor {
 /// What an opening has; the description of a [`SimFile`].
 pub(super) struct Opening {
     pub(super) inode: Arc<Inode>,
-    position: AtomicU64,
-    status: AtomicU32,
-    access: Access,
+    pub(super) state: sim::Opening,
     _alive: Arc<()>,
 }
 
@@ -37,11 +36,7 @@ pub(super) struct Inode {
     pub(super) host: SimHost,
     pub(super) name: Name,
     pub(super) guise: Guise,
-    seals: AtomicU32,
-    mode: AtomicU32,
-    user: AtomicU32,
-    group: AtomicU32,
-    locked: AtomicBool,
+    pub(super) state: sim::Inode,
     _alive: Arc<()>,
 }
 
@@ -55,10 +50,6 @@ pub(super) enum Guise {
 
 const ORDER: Ordering = Ordering::Relaxed;
 
-fn refused(call: &'static str) -> HostError {
-    HostError { call, errno: EPERM }
-}
-
 impl SimMemfd {
     pub(super) fn create(host: &SimHost, name: &str, guise: Guise) -> Self {
         let Some(name) = Name::new(name) else { panic!("no memfd can be called {name:?}") };
@@ -70,11 +61,7 @@ impl SimMemfd {
             host: host.clone(),
             name,
             guise,
-            seals: AtomicU32::new(0),
-            mode: AtomicU32::new(0o777),
-            user: AtomicU32::new(0),
-            group: AtomicU32::new(0),
-            locked: AtomicBool::new(false),
+            state: sim::Inode::default(),
             _alive: host.token_of_life(),
         };
         let opening = Opening::new(Arc::new(inode), Access::ReadWrite, Status::NONE);
@@ -103,19 +90,9 @@ impl SimMemfd {
 
     /// All that a user can ask for.
     pub fn attributes(&self) -> Attributes {
-        let (opening, inode) = (self.opening(), self.inode());
-        Attributes {
-            size: self.file.size(),
-            blocks: self.file.pages() * (luo_kho::FRAME_BYTES / BLOCK_BYTES),
-            position: opening.position.load(ORDER),
-            seals: Seals::from_bits(inode.seals.load(ORDER)),
-            mode: inode.mode.load(ORDER),
-            owner: Owner { user: inode.user.load(ORDER), group: inode.group.load(ORDER) },
-            times: Times::default(),
-            access: opening.access,
-            status: Status::from_bits(opening.status.load(ORDER)).unwrap_or(Status::UNKNOWN),
-            close_on_exec: self.descriptor.close_on_exec.load(ORDER),
-        }
+        let blocks = self.file.pages() * (luo_kho::FRAME_BYTES / BLOCK_BYTES);
+        let close_on_exec = self.descriptor.close_on_exec.load(ORDER);
+        self.inode().state.attributes(&self.opening().state, self.file.size(), blocks, close_on_exec)
     }
 
     /// What it was called when it was made.
@@ -152,10 +129,9 @@ impl SimMemfd {
     ///
     /// A seal or the access forbids it.
     pub fn write_at(&self, at: u64, bytes: &[u8]) -> Result<(), HostError> {
-        let attributes = self.attributes();
         let end = at.saturating_add(luo_kho::ByteLen::of(bytes.len()).get());
-        let grows = end > attributes.size && attributes.seals.contains(Seals::GROW);
-        if attributes.access == Access::Read || self.is_write_sealed() || grows {
+        self.inode().state.may_write(&self.opening().state, "pwrite")?;
+        if end > self.file.size() && self.inode().state.seals().contains(Seals::GROW) {
             return Err(refused("pwrite"));
         }
         self.file.write(at, bytes);
@@ -168,9 +144,7 @@ impl SimMemfd {
     ///
     /// A seal or the access forbids it.
     pub fn discard(&self, pages: Range<u64>) -> Result<(), HostError> {
-        if self.opening().access == Access::Read || self.is_write_sealed() {
-            return Err(refused("fallocate"));
-        }
+        self.inode().state.may_write(&self.opening().state, "fallocate")?;
         self.file.discard(pages);
         Ok(())
     }
@@ -181,11 +155,7 @@ impl SimMemfd {
     ///
     /// A seal or the access forbids it.
     pub fn resize(&self, size: u64) -> Result<(), HostError> {
-        let Attributes { size: now, seals, access, .. } = self.attributes();
-        let sealed = size < now && seals.contains(Seals::SHRINK) || size > now && seals.contains(Seals::GROW);
-        if access == Access::Read || sealed {
-            return Err(refused("ftruncate"));
-        }
+        self.inode().state.may_resize(&self.opening().state, self.file.size(), size)?;
         self.file.resize(size);
         Ok(())
     }
@@ -196,33 +166,27 @@ impl SimMemfd {
     ///
     /// A seal or the access forbids it.
     pub fn add_seals(&self, seals: Seals) -> Result<(), HostError> {
-        let now = Seals::from_bits(self.inode().seals.load(ORDER));
-        if self.opening().access == Access::Read || now.contains(Seals::SEAL) {
-            return Err(refused("fcntl(F_ADD_SEALS)"));
-        }
-        self.inode().seals.store((now | seals).bits(), ORDER);
-        Ok(())
+        self.inode().state.add_seals(&self.opening().state, seals)
     }
 
     /// Sets the mode.
     pub fn set_mode(&self, mode: u32) {
-        self.inode().mode.store(mode, ORDER);
+        self.inode().state.set_mode(mode);
     }
 
     /// Gives it to somebody.
     pub fn set_owner(&self, owner: Owner) {
-        self.inode().user.store(owner.user, ORDER);
-        self.inode().group.store(owner.group, ORDER);
+        self.inode().state.set_owner(owner);
     }
 
     /// Moves the position.
     pub fn seek(&self, position: u64) {
-        self.opening().position.store(position, ORDER);
+        self.opening().state.seek(position);
     }
 
     /// Sets the status flags.
     pub fn set_status(&self, status: Status) {
-        self.opening().status.store(status.bits(), ORDER);
+        self.opening().state.set_status(status);
     }
 
     /// Sets the close-on-exec flag of this descriptor.
@@ -232,25 +196,19 @@ impl SimMemfd {
 
     /// Locks it, or lets it go.
     pub fn set_locked(&self, locked: bool) {
-        self.inode().locked.store(locked, ORDER);
+        self.inode().state.set_locked(locked);
     }
 
     /// Whether somebody has locked it.
     pub fn is_locked(&self) -> bool {
-        self.inode().locked.load(ORDER)
-    }
-
-    fn is_write_sealed(&self) -> bool {
-        let seals = Seals::from_bits(self.inode().seals.load(ORDER));
-        seals.contains(Seals::WRITE) || seals.contains(Seals::FUTURE_WRITE)
+        self.inode().state.is_locked()
     }
 }
 
 impl Opening {
     pub(super) fn new(inode: Arc<Inode>, access: Access, status: Status) -> Self {
         let life = inode.host.token_of_life();
-        let (position, status) = (AtomicU64::new(0), AtomicU32::new(status.bits()));
-        Self { inode, position, status, access, _alive: life }
+        Self { inode, state: sim::Opening::new(access, status), _alive: life }
     }
 }
 

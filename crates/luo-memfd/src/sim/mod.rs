@@ -11,46 +11,25 @@ mod memfd;
 mod port;
 
 use alloc::sync::Arc;
-use core::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use core::sync::atomic::{AtomicBool, Ordering};
 
+use luo_descriptor::sim::Fuse;
 pub use memfd::SimMemfd;
 pub use port::SimDraft;
 
 use crate::HostError;
 use memfd::Guise;
 
-/// "Input/output error": what an injected failure says.
-const EIO: i32 = 5;
-/// "Operation not permitted": what a seal or an access mode says.
-const EPERM: i32 = 1;
-/// No call fails.
-const UNARMED: u64 = u64::MAX;
-
 /// A simulated host. Clones are the same host.
 #[derive(Clone, Debug, Default)]
 pub struct SimHost(Arc<Host>);
 
-#[derive(Debug)]
+#[derive(Debug, Default)]
 struct Host {
-    /// Calls that succeed before one fails.
-    fuse: AtomicU64,
-    fired: AtomicBool,
-    calls: AtomicU64,
+    fuse: Fuse,
     forgets_modes: AtomicBool,
     /// Everything that lives on the host holds one.
     alive: Arc<()>,
-}
-
-impl Default for Host {
-    fn default() -> Self {
-        Self {
-            fuse: AtomicU64::new(UNARMED),
-            fired: AtomicBool::new(false),
-            calls: AtomicU64::new(0),
-            forgets_modes: AtomicBool::new(false),
-            alive: Arc::new(()),
-        }
-    }
 }
 
 impl SimHost {
@@ -85,19 +64,17 @@ impl SimHost {
 
     /// From now on the call with number `nth`, from 0, fails, once. Users' own calls are not counted.
     pub fn arm(&self, nth: u64) {
-        self.0.fired.store(false, Ordering::Relaxed);
-        self.0.fuse.store(nth, Ordering::Relaxed);
+        self.0.fuse.arm(nth);
     }
 
     /// No call fails any more. Whether one did since [`arm`](Self::arm).
     pub fn disarm(&self) -> bool {
-        self.0.fuse.store(UNARMED, Ordering::Relaxed);
-        self.0.fired.load(Ordering::Relaxed)
+        self.0.fuse.disarm()
     }
 
     /// How many calls a handler has made.
     pub fn calls(&self) -> u64 {
-        self.0.calls.load(Ordering::Relaxed)
+        self.0.fuse.calls()
     }
 
     /// How many inodes, openings and descriptors live.
@@ -117,18 +94,6 @@ impl SimHost {
 
     /// One call of a handler begins.
     fn call(&self, call: &'static str) -> Result<(), HostError> {
-        self.0.calls.fetch_add(1, Ordering::Relaxed);
-        let count = |left: u64| match left {
-            UNARMED => None,
-            0 => Some(UNARMED),
-            left => Some(left - 1),
-        };
-        match self.0.fuse.fetch_update(Ordering::Relaxed, Ordering::Relaxed, count) {
-            Ok(0) => {
-                self.0.fired.store(true, Ordering::Relaxed);
-                Err(HostError { call, errno: EIO })
-            }
-            Ok(_) | Err(_) => Ok(()),
-        }
+        self.0.fuse.call(call)
     }
 }

@@ -25,7 +25,7 @@ fn pairs() -> [(Status, OFlags); 6] {
 }
 
 /// What `fcntl(F_GETFL)` says.
-pub(super) fn read(flags: OFlags) -> (Access, Status) {
+pub fn read(flags: OFlags) -> (Access, Status) {
     let access = match flags & OFlags::ACCMODE {
         OFlags::RDONLY => Access::Read,
         OFlags::WRONLY => Access::Write,
@@ -42,13 +42,13 @@ pub(super) fn read(flags: OFlags) -> (Access, Status) {
 }
 
 /// The kernel's flags for a status.
-pub(super) fn status(status: Status) -> OFlags {
+pub fn status(status: Status) -> OFlags {
     let set = pairs().into_iter().filter(|(ours, _)| status.contains(*ours));
     set.fold(OFlags::empty(), |flags, (_, kernels)| flags | kernels)
 }
 
 /// The kernel's flags to open a file for an access.
-pub(super) const fn access(access: Access) -> OFlags {
+pub const fn access(access: Access) -> OFlags {
     match access {
         Access::Read => OFlags::RDONLY,
         Access::Write => OFlags::WRONLY,
@@ -60,7 +60,7 @@ pub(super) const fn access(access: Access) -> OFlags {
 ///
 /// Where it shall be sealed against becoming executable it is made so: administrators may allow no others
 /// (`vm.memfd_noexec`). Everywhere else the opposite is said aloud, because their default may be that seal.
-pub(super) const fn creation(wanted: &Attributes) -> MemfdFlags {
+pub const fn creation(wanted: &Attributes) -> MemfdFlags {
     let common = MemfdFlags::CLOEXEC.union(MemfdFlags::ALLOW_SEALING);
     if wanted.seals.contains(Seals::EXEC) && wanted.mode & EXECUTABLE == 0 {
         common.union(MemfdFlags::NOEXEC_SEAL)
