@@ -10,6 +10,7 @@ use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdin, Command, Stdio};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
+use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use rustix::process::{
@@ -25,6 +26,8 @@ pub struct Actor {
     child: Child,
     orders: Option<ChildStdin>,
     answers: Receiver<String>,
+    /// Reads answers until nobody holds the other end.
+    reader: Option<JoinHandle<()>>,
     /// Processes that answered in its place.
     others: Vec<Pid>,
 }
@@ -97,7 +100,7 @@ impl Actor {
         let mut child = command.spawn().unwrap();
         let (orders, out) = (child.stdin.take(), child.stdout.take().unwrap());
         let (sender, answers) = channel();
-        std::thread::spawn(move || {
+        let reader = std::thread::spawn(move || {
             for line in BufReader::new(out).lines() {
                 let Ok(line) = line else { break };
                 if sender.send(line).is_err() {
@@ -105,7 +108,7 @@ impl Actor {
                 }
             }
         });
-        Self { child, orders, answers, others: Vec::new() }
+        Self { child, orders, answers, reader: Some(reader), others: Vec::new() }
     }
 
     /// The process that was started.
@@ -197,6 +200,8 @@ impl Drop for Actor {
                 let _not_ours = waitpid(Some(other), WaitOptions::empty());
             }
         }
+        // It holds the pipe. A guardian that noticed the death of its program lets go soon, and not at once.
+        let _panicked = self.reader.take().map(JoinHandle::join);
     }
 }
 

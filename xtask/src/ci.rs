@@ -21,14 +21,13 @@ struct Step {
     run: fn(&Workspace) -> Result<Tally>,
 }
 
-const STEPS: [Step; 8] = [
+const STEPS: [Step; 7] = [
     Step { name: "format", run: |workspace| format(workspace).map(|()| one()) },
     Step { name: "lints", run: |workspace| lints(workspace).map(|()| one()) },
     Step { name: "lints without std", run: |workspace| lints_without_std(workspace).map(|()| one()) },
     Step { name: "documentation", run: |workspace| documentation(workspace).map(|()| one()) },
     Step { name: "tidy", run: |workspace| tidy::check(&workspace.root).map(|()| one()) },
     Step { name: "dependencies", run: dependencies },
-    Step { name: no_std::NAME, run: |workspace| Ok(no_std::counted(workspace)) },
     Step { name: "tests", run: |workspace| test::suites(workspace, &test::Options::default()) },
 ];
 

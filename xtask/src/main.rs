@@ -5,6 +5,7 @@ mod ci;
 mod golden;
 mod no_std;
 mod program;
+mod supervise;
 mod tally;
 mod test;
 mod tidy;
@@ -36,6 +37,12 @@ enum Task {
     Bench(bench::Options),
     /// Link the kernel-agnostic crates without std and run an update
     NoStd,
+    /// Watch over one test: what `test` starts
+    #[command(hide = true)]
+    Supervise(supervise::Options),
+    /// Become a test: what `supervise` starts
+    #[command(hide = true)]
+    Hold(supervise::Held),
 }
 
 fn main() -> ExitCode {
@@ -46,6 +53,8 @@ fn main() -> ExitCode {
         Task::Golden(options) => golden::run(&options),
         Task::Bench(options) => bench::run(&options),
         Task::NoStd => no_std::run(),
+        Task::Supervise(options) => supervise::run(&options),
+        Task::Hold(held) => supervise::hold(&held),
     };
     done.unwrap_or_else(|error| {
         eprintln!("error: {error:#}");

@@ -24,19 +24,20 @@ const BUILDING: Duration = Duration::from_mins(30);
 const RUNNING: Duration = Duration::from_mins(1);
 
 pub(crate) fn run() -> Result<ExitCode> {
-    Ok(counted(&Workspace::load()?).close())
+    let (said, tally) = counted(&Workspace::load()?);
+    print!("{said}");
+    Ok(tally.close())
 }
 
-/// Builds, checks and runs it, and says how that went.
-pub(crate) fn counted(workspace: &Workspace) -> Tally {
+/// Builds, checks and runs it, and says how that went: what it said, and one test that passed or failed.
+pub(crate) fn counted(workspace: &Workspace) -> (String, Tally) {
     let (well, said) = match check(workspace) {
         Ok(said) => (true, said),
         Err(error) => (false, format!("{error:#}\n")),
     };
-    print!("{said}");
     let mut tally = Tally::default();
     tally.count(NAME, well, &said);
-    tally
+    (said, tally)
 }
 
 /// Builds, checks and runs it. What the program says is the answer.

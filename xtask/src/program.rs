@@ -2,10 +2,9 @@
 
 use core::fmt::Write as _;
 use core::time::Duration;
-use std::io::{self, Read as _};
+use std::io::{Read as _, Seek as _, SeekFrom};
 use std::path::Path;
 use std::process::{Child, Command, ExitStatus, Stdio};
-use std::sync::mpsc;
 use std::thread;
 use std::time::Instant;
 
@@ -13,8 +12,6 @@ use anyhow::{Context as _, Result, bail, ensure};
 
 /// How often a running program is looked at.
 const LOOK: Duration = Duration::from_millis(5);
-/// How long to wait for the rest of the output once a program has ended: what it started may hold its pipe open.
-const LINGER: Duration = Duration::from_secs(1);
 
 /// A program that has ended.
 #[derive(Debug)]
@@ -45,25 +42,14 @@ pub(crate) fn shown(command: &mut Command) -> Result<()> {
 /// It did not start.
 pub(crate) fn captured(mut command: Command, deadline: Duration) -> Result<Ended> {
     let line = line(&command);
-    let (mut reader, writer) = io::pipe()?;
-    command.stdin(Stdio::null()).stdout(writer.try_clone()?).stderr(writer);
+    // A file, not a pipe: whoever the program leaves behind may go on writing without holding us.
+    let mut said = tempfile::tempfile()?;
+    command.stdin(Stdio::null()).stdout(said.try_clone()?).stderr(said.try_clone()?);
     let mut child = command.spawn().with_context(|| format!("`{line}` does not start"))?;
-    // The writing ends that lie in `command` would keep the pipe open.
-    drop(command);
-    let (sender, receiver) = mpsc::channel();
-    thread::spawn(move || {
-        let mut chunk = vec![0; 64 << 10];
-        while let Ok(1..) = reader.read(&mut chunk).inspect(|&count| {
-            // Nobody listens any more after a deadline.
-            let _ = sender.send(chunk.get(..count).unwrap_or_default().to_vec());
-        }) {}
-    });
     let status = wait(&mut child, deadline)?;
-    let until = Instant::now() + LINGER;
     let mut bytes = Vec::new();
-    while let Ok(chunk) = receiver.recv_timeout(until.saturating_duration_since(Instant::now())) {
-        bytes.extend(chunk);
-    }
+    said.seek(SeekFrom::Start(0))?;
+    said.read_to_end(&mut bytes)?;
     let mut output = String::from_utf8_lossy(&bytes).into_owned();
     let how = match status {
         Some(status) if status.success() => return Ok(Ended { well: true, output }),
@@ -88,6 +74,11 @@ fn wait(child: &mut Child, deadline: Duration) -> Result<Option<ExitStatus>> {
         }
         thread::sleep(LOOK);
     }
+}
+
+/// Whether a program ended by itself, with 0 or with the code `other`.
+pub(crate) fn has_ended_well(status: ExitStatus, other: u8) -> bool {
+    status.code().is_some_and(|code| code == 0 || code == i32::from(other))
 }
 
 /// Whether cargo has this subcommand installed.
@@ -160,8 +151,9 @@ mod tests {
 
     #[test]
     fn who_leaves_a_child_behind_does_not_hold_us() {
-        let ended = captured(shell("sleep 3 & echo done"), Duration::from_mins(1)).unwrap();
+        let ended = captured(shell("sleep 600 & echo $!"), Duration::from_mins(1)).unwrap();
         assert!(ended.well);
-        assert_eq!(ended.output, "done\n");
+        let left_behind = nix::unistd::Pid::from_raw(ended.output.trim().parse().unwrap());
+        nix::sys::signal::kill(left_behind, nix::sys::signal::Signal::SIGKILL).unwrap();
     }
 }

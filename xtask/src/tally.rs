@@ -46,15 +46,6 @@ pub(crate) fn skips_in(output: &str) -> Vec<Skip> {
     skips
 }
 
-/// How something ended, in one word.
-pub(crate) fn verdict(passed: bool, output: &str) -> &'static str {
-    match passed {
-        false => "FAIL",
-        true if skips_in(output).is_empty() => "pass",
-        true => "skip",
-    }
-}
-
 impl Tally {
     /// Counts one thing by how it ended and by what it said. What is skipped in parts counts as skipped.
     pub(crate) fn count(&mut self, name: &str, passed: bool, output: &str) {

@@ -19,6 +19,8 @@ pub(crate) struct Workspace {
     pub(crate) target: PathBuf,
     /// Packages under `crates/` that can be built without std: a library with a feature `std`.
     pub(crate) libraries: Vec<String>,
+    /// What manifests declare about the needs of tests: the folder of a package, the beginning of a test's path, words.
+    pub(crate) needs: Vec<(PathBuf, String, String)>,
 }
 
 /// The folder of the virtual manifest: this package lies directly in it.
@@ -41,7 +43,8 @@ impl Workspace {
         let packages = metadata.get("packages").and_then(Value::as_array).context("no packages")?;
         let crates = root.join("crates");
         let libraries = packages.iter().filter(|package| is_library(package, &crates)).filter_map(name);
-        Ok(Self { target: PathBuf::from(target), libraries: libraries.collect(), root })
+        let needs = packages.iter().flat_map(needs).collect();
+        Ok(Self { target: PathBuf::from(target), libraries: libraries.collect(), needs, root })
     }
 
     /// Cargo, started in the root.
@@ -58,6 +61,15 @@ fn cargo(root: &Path) -> Command {
 
 fn name(package: &Value) -> Option<String> {
     Some(package.get("name")?.as_str()?.to_owned())
+}
+
+/// The table `[package.metadata.needs]`.
+fn needs(package: &Value) -> Vec<(PathBuf, String, String)> {
+    let folder = package.get("manifest_path").and_then(Value::as_str).map(Path::new).and_then(Path::parent);
+    let table = package.get("metadata").and_then(|metadata| metadata.get("needs")).and_then(Value::as_object);
+    let rows = table.into_iter().flatten();
+    rows.filter_map(|(test, words)| Some((folder?.to_owned(), test.clone(), words.as_str()?.to_owned())))
+        .collect()
 }
 
 fn is_library(package: &Value, crates: &Path) -> bool {

@@ -15,6 +15,8 @@ use crate::workspace::Workspace;
 pub(super) struct Executable {
     /// As it is told apart: `luo-kho`, or `luo-tests::socket` for the target `socket` of a package.
     pub(super) name: String,
+    /// The target, if it is not the package's own.
+    pub(super) target: Option<String>,
     pub(super) path: PathBuf,
     /// The folder of its package.
     pub(super) folder: PathBuf,
@@ -68,14 +70,15 @@ fn executable(message: &Value) -> Option<(Executable, String, bool)> {
         Some((name, _)) => name,
         None => address.rsplit('/').next()?,
     };
-    let name = match kind.as_str() {
-        "lib" | "example" => package.to_owned(),
-        _ if target_name == package => package.to_owned(),
-        _ => format!("{package}::{target_name}"),
+    let own = kind == "lib" || target_name == package;
+    let target = (!own).then(|| target_name.to_owned());
+    let name = match &target {
+        _ if kind == "example" => target_name.to_owned(),
+        None => package.to_owned(),
+        Some(target) => format!("{package}::{target}"),
     };
-    let name = if kind == "example" { target_name.to_owned() } else { name };
     let is_test = message.get("profile")?.get("test")?.as_bool()?;
-    Some((Executable { name, path: path.into(), folder }, kind, is_test))
+    Some((Executable { name, target, path: path.into(), folder }, kind, is_test))
 }
 
 #[cfg(test)]
@@ -97,6 +100,10 @@ mod tests {
         let names = |all: &[Executable]| all.iter().map(|one| one.name.clone()).collect::<Vec<_>>();
         assert_eq!(names(&built.suites), ["luo-kho", "luo-tests::socket"]);
         assert_eq!(names(&built.examples), ["01-hello"]);
+        assert_eq!(
+            (built.suites[0].target.as_deref(), built.suites[1].target.as_deref()),
+            (None, Some("socket"))
+        );
         assert_eq!(built.suites[1].folder, PathBuf::from("/p/tests"));
         assert_eq!(built.suites[1].path, PathBuf::from("/t/socket-1"));
     }

@@ -5,30 +5,29 @@ use core::time::Duration;
 
 use anyhow::Result;
 
-use super::{EVERYTHING, Filter};
+use super::EVERYTHING;
+use super::list::Wanted;
 use crate::program;
 use crate::tally::{Skip, Tally};
 use crate::workspace::Workspace;
 
+/// The suite.
+pub(super) const NAME: &str = "doc tests";
+
 /// How long all doc tests may take, with the compiler that each of them needs.
 const DEADLINE: Duration = Duration::from_mins(30);
 
-pub(super) fn run(workspace: &Workspace, filter: Filter<'_>) -> Result<(String, Tally)> {
+/// One at a time: beside it other cases run.
+pub(super) fn run(workspace: &Workspace, wanted: &Wanted) -> Result<(String, Tally)> {
     let mut cargo = workspace.cargo();
-    cargo.args(["test", "--quiet", "--doc", "--no-fail-fast"]).args(EVERYTHING);
-    cargo.args(["--", "--format", "pretty"]);
-    match filter {
-        Filter::All => {}
-        Filter::Name(part) => drop(cargo.arg(part)),
-        Filter::Expression(_) => return Ok((String::new(), Tally::default())),
-    }
+    cargo.args(["test", "--quiet", "--doc", "--no-fail-fast", "--jobs", "1"]).args(EVERYTHING);
+    cargo.args(["--", "--format", "pretty", "--test-threads", "1"]).args(&wanted.parts);
     let ended = program::captured(cargo, DEADLINE)?;
     let mut tally = read(&ended.output);
     if !ended.well && tally.failed.is_empty() {
-        tally.failed.push("the doc tests".to_owned());
+        tally.failed.push(NAME.to_owned());
     }
-    let said = if ended.well { String::new() } else { ended.output };
-    Ok((said, tally))
+    Ok((ended.output, tally))
 }
 
 /// Counts the lines `test NAME ... VERDICT`.

@@ -31,9 +31,11 @@ pub(super) struct Left {
 /// See the room's head.
 pub(super) struct Seat {
     number: u32,
-    take: Sender<(Vcpu, Entry)>,
+    /// `None` when the seat is given up.
+    take: Option<Sender<(Vcpu, Entry)>>,
     left: Receiver<Left>,
-    thread: JoinHandle<()>,
+    /// `None` when it was waited for.
+    thread: Option<JoinHandle<()>>,
 }
 
 extern "C" fn kicked(_: libc::c_int, _: *mut libc::siginfo_t, _: *mut libc::c_void) {
@@ -57,19 +59,21 @@ impl Seat {
             .name(format!("vcpu{number}"))
             .spawn(move || sit(number, &shared, &taken, &leave))
             .map_err(MachineError::Thread)?;
-        Ok(Self { number, take, left, thread })
+        Ok(Self { number, take: Some(take), left, thread: Some(thread) })
     }
 
     /// Executes a vCPU from now on.
     pub(super) fn take(&self, vcpu: Vcpu, entry: Entry) -> Result<(), MachineError> {
-        self.take.send((vcpu, entry)).map_err(|_| MachineError::Gone { vcpu: self.number })
+        let sent = self.take.as_ref().is_some_and(|take| take.send((vcpu, entry)).is_ok());
+        if sent { Ok(()) } else { Err(MachineError::Gone { vcpu: self.number }) }
     }
 
     /// Takes the thread out of the guest.
     pub(super) fn kick(&self) {
-        self.thread.thread().unpark();
+        let Some(thread) = &self.thread else { return };
+        thread.thread().unpark();
         // It lives as long as the seat: it ends when `take` is dropped.
-        let _never = self.thread.kill(SIGRTMIN());
+        let _never = thread.kill(SIGRTMIN());
     }
 
     /// Waits until the vCPU is out.
@@ -81,6 +85,15 @@ impl Seat {
                 Err(RecvTimeoutError::Disconnected) => return Err(MachineError::Gone { vcpu: self.number }),
             }
         }
+    }
+}
+
+/// Waits for the thread: it holds the machine's memory and descriptors. A machine that is dropped was stopped before.
+impl Drop for Seat {
+    fn drop(&mut self) {
+        self.take = None;
+        // A thread that panicked has been reported as gone.
+        let _panicked = self.thread.take().map(JoinHandle::join);
     }
 }
 
