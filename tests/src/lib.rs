@@ -32,6 +32,7 @@ mod program;
 mod promises;
 pub mod echo;
 pub mod memfd;
+pub mod guestmemfd;
 #[cfg(target_os = "linux")]
 pub mod actor;
 

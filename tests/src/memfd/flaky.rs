@@ -42,17 +42,22 @@ impl Fuse {
         self.0.1.load(Ordering::Relaxed)
     }
 
-    fn call(&self, call: &'static str) -> Result<(), HostError> {
+    /// One call begins. Whether it is to fail.
+    pub(crate) fn blows(&self) -> bool {
         let count = |left: u64| match left {
             UNARMED => None,
             0 => Some(UNARMED),
             left => Some(left - 1),
         };
-        if self.0.0.fetch_update(Ordering::Relaxed, Ordering::Relaxed, count) == Ok(0) {
+        let blown = self.0.0.fetch_update(Ordering::Relaxed, Ordering::Relaxed, count) == Ok(0);
+        if blown {
             self.0.1.store(true, Ordering::Relaxed);
-            return Err(HostError { call, errno: EMFILE });
         }
-        Ok(())
+        blown
+    }
+
+    fn call(&self, call: &'static str) -> Result<(), HostError> {
+        if self.blows() { Err(HostError { call, errno: EMFILE }) } else { Ok(()) }
     }
 }
 

@@ -59,7 +59,7 @@ impl ProcessGround {
         self
     }
 
-    /// No memfd crosses, for this reason.
+    /// No file crosses, for this reason.
     #[must_use]
     pub fn refusing(mut self, reason: &'static str) -> Self {
         self.refused = Some(reason);
@@ -119,10 +119,10 @@ impl Carrier<ProcessKho> for InProcess<'_> {
         "in-process"
     }
 
-    fn conveys(&self, kind: DescriptorKind) -> Conveyance {
+    fn conveys(&self, _: DescriptorKind) -> Conveyance {
         match self.refused {
-            Some(reason) if kind == luo_memfd::DESCRIPTOR => Conveyance::Refused { reason: reason.into() },
-            _ => Conveyance::ByReference,
+            Some(reason) => Conveyance::Refused { reason: reason.into() },
+            None => Conveyance::ByReference,
         }
     }
 
