@@ -14,7 +14,7 @@ pub(super) const LAYERS: [(u8, &[&str]); 5] = [
     (2, &["luo-core", "luo-descriptor", "luo-xarray"]),
     (HANDLERS, &["luo-memfd", "luo-hugetlb", "luo-guestmemfd"]),
     (PROGRAMS, &["luo-agent", "luoctl"]),
-    (5, &["luo-vmm", "luo-examples", "luo-tests", "luo-no-std", "xtask"]),
+    (5, &["luo-benches", "luo-vmm", "luo-examples", "luo-tests", "luo-no-std", "xtask"]),
 ];
 
 /// The layer of the handlers: one file type each.

@@ -6,6 +6,7 @@ use alloc::vec::Vec;
 use zerocopy::little_endian::U64;
 
 use super::run::Step;
+use super::words::Block;
 
 /// Where words go in order.
 pub(super) trait Sink {
@@ -24,6 +25,16 @@ pub(super) struct BitWriter<'s, S: Sink> {
     sink: &'s mut S,
     word: u64,
     filled: u32,
+}
+
+/// Words of the longest leaf, and two to read and write beyond a field: reference, two sets, steps and values.
+pub(super) const LEAF_WORDS: usize = (64 + 512 + 512 + 2 * 512 + 64 * 512) / 64 + 2;
+
+/// The fields of one leaf, from bit 0 on.
+#[derive(Clone, Debug)]
+pub(super) struct Fields {
+    words: [u64; LEAF_WORDS],
+    bits: usize,
 }
 
 /// The steps that occur in a set of runs, which say how many bits one step needs. Runs of one entry have none.
@@ -45,6 +56,18 @@ impl<'s, S: Sink> BitWriter<'s, S> {
         Self { sink, word: 0, filled: 0 }
     }
 
+    /// Goes on with a leaf.
+    #[inline]
+    pub(super) fn append(&mut self, fields: &Fields) {
+        let (words, filled) = fields.words();
+        let Some((last, whole)) = words.split_last() else { return };
+        for word in whole {
+            self.put(*word, u64::BITS);
+        }
+        self.put(*last & mask(filled), filled);
+    }
+
+    #[inline]
     pub(super) fn put(&mut self, value: u64, width: u32) {
         debug_assert!(value & !mask(width) == 0, "a field holds its value");
         if width == 0 {
@@ -67,6 +90,107 @@ impl<'s, S: Sink> BitWriter<'s, S> {
             self.sink.put(self.word);
         }
     }
+}
+
+impl Default for Fields {
+    fn default() -> Self {
+        Self { words: [0; LEAF_WORDS], bits: 0 }
+    }
+}
+
+impl Fields {
+    pub(super) const fn clear(&mut self) {
+        self.bits = 0;
+    }
+
+    /// All fields so far, in whole words, and how many bits of the last word they fill: 1 to 64, or nothing at all.
+    pub(super) fn words(&self) -> (&[u64], u32) {
+        let words = self.words.get(..self.bits.div_ceil(64)).unwrap_or_default();
+        (words, if self.bits == 0 { 0 } else { narrow(self.bits - 1) % 64 + 1 })
+    }
+
+    /// Whether just these fields stand at bit `at` of a body.
+    #[inline]
+    pub(super) fn are_at(&self, body: &Block<'_>, at: u64) -> bool {
+        let (words, filled) = self.words();
+        let Some((last, whole)) = words.split_last() else { return true };
+        let same = |(word, at): (&u64, u64)| body.field(at, u64::BITS) == Some(*word);
+        whole.iter().zip((at..).step_by(64)).all(same)
+            && body.field(at + 64 * whole.len() as u64, filled) == Some(*last & mask(filled))
+    }
+
+    /// Adds a field.
+    #[inline]
+    pub(super) fn put(&mut self, value: u64, width: u32) {
+        self.put_all(&[value], width);
+    }
+
+    /// Adds fields of one width.
+    #[inline]
+    pub(super) fn put_all(&mut self, values: &[u64], width: u32) {
+        if width == 0 {
+            return;
+        }
+        let (at, filled) = (self.bits / 64, narrow(self.bits % 64));
+        self.bits += values.len() * width as usize;
+        let Some(places) = self.words.get_mut(at..) else { return };
+        let mut packer = Packer { word: 0, filled, places: places.iter_mut() };
+        if filled > 0
+            && let [first, ..] = packer.places.as_slice()
+        {
+            packer.word = *first & mask(filled);
+        }
+        if width <= 32 {
+            let (pairs, rest) = values.as_chunks::<2>();
+            for [low, high] in pairs {
+                packer.put(low | high << width, 2 * width);
+            }
+            for value in rest {
+                packer.put(*value, width);
+            }
+        } else {
+            for value in values {
+                packer.put(*value, width);
+            }
+        }
+        packer.finish();
+    }
+}
+
+struct Packer<'p> {
+    word: u64,
+    filled: u32,
+    places: core::slice::IterMut<'p, u64>,
+}
+
+impl Packer<'_> {
+    #[inline]
+    fn put(&mut self, value: u64, width: u32) {
+        self.word |= value << self.filled;
+        let room = u64::BITS - self.filled;
+        self.filled += width;
+        if width >= room {
+            if let Some(place) = self.places.next() {
+                *place = self.word;
+            }
+            self.word = value.checked_shr(room).unwrap_or(0);
+            self.filled = width - room;
+        }
+    }
+
+    fn finish(mut self) {
+        if self.filled > 0
+            && let Some(place) = self.places.next()
+        {
+            *place = self.word;
+        }
+    }
+}
+
+/// A number of bits in a word.
+#[expect(clippy::cast_possible_truncation, reason = "callers pass less than a leaf has bits")]
+const fn narrow(bits: usize) -> u32 {
+    bits as u32
 }
 
 impl Alphabet {

@@ -9,17 +9,25 @@ use core::ops::RangeInclusive;
 
 use luo_kho::{Memory, StoreError};
 
+use super::chunk::{SLOTS, Scratch, each_run};
 use super::encoded::{Body, Encoded, Parts};
 use super::list::ListPacker;
 use super::run::{Joiner, Run, Step};
-use super::table::{SegmentGauge, TableWriter};
+use super::table::{Judged, Slots, Source, TablePlan};
+use super::wide::{Task, Wide, best};
 use super::wire::PartHead;
-use super::{BuildError, SerializedXArray, segment_end, segment_of};
+use super::{
+    BuildError, CHUNK_SHIFT, SEGMENT_SHIFT, SerializedXArray, TABLE_RUNS_MIN, segment_end, segment_of,
+};
 
 /// So many waiting runs start a round: 8 MiB of them.
 const ROUND_RUNS: usize = 1 << 18;
 /// So many waiting segments do too.
 const ROUND_SEGMENTS: usize = 1 << 12;
+/// Slots of a segment.
+const SEGMENT_SLOTS: usize = 1 << SEGMENT_SHIFT;
+/// Segments of slots that are encoded before their bodies are put in order.
+const SLOTS_ROUND: usize = 64;
 /// Runs from which on it is worth to wake other threads.
 #[cfg(feature = "std")]
 const PARALLEL_FROM: usize = 1 << 12;
@@ -97,19 +105,83 @@ impl Builder {
             return Err(BuildError::NotAscending { index: run.first(), last });
         }
         self.last = Some(run.last());
-        if let Some(done) = self.joiner.push(run) {
-            self.place(&done);
-        }
+        self.join(run);
         Ok(())
     }
 
-    /// Writes what is left and gives the bytes.
-    pub fn encode(mut self) -> Encoded {
+    /// Adds the entries of neighbouring indices: the slots that do not hold `hole`. The fastest way to build a large
+    /// map. All indices count as taken, with an entry or without.
+    ///
+    /// # Errors
+    ///
+    /// [`BuildError::NotAscending`]; [`BuildError::NotARun`] if there are not so many indices.
+    pub fn push_slots(&mut self, first: u64, slots: &[u64], hole: Option<u64>) -> Result<(), BuildError> {
+        let Some(beyond) = (slots.len() as u64).checked_sub(1) else { return Ok(()) };
+        if let Some(last) = self.last.filter(|last| *last >= first) {
+            return Err(BuildError::NotAscending { index: first, last });
+        }
+        let Some(last) = first.checked_add(beyond) else {
+            return Err(BuildError::NotARun { first, last: u64::MAX, value: 0 });
+        };
+        let head = luo_kho::ByteLen::new(first.wrapping_neg() % (1 << SEGMENT_SHIFT)).as_usize();
+        let (head, rest) = slots.split_at(head.min(slots.len()));
+        let (segments, tail) = rest.as_chunks::<SEGMENT_SLOTS>();
+        self.spread(first, head, hole);
+        if !segments.is_empty() {
+            self.flush();
+            let mut number = (first + head.len() as u64) >> SEGMENT_SHIFT;
+            for round in segments.chunks(SLOTS_ROUND) {
+                let measured = measure_slots(number, round, hole);
+                number += round.len() as u64;
+                self.absorb(measured);
+            }
+        }
+        self.spread(last.wrapping_sub(tail.len() as u64).wrapping_add(1), tail, hole);
+        self.last = Some(last);
+        Ok(())
+    }
+
+    /// Adds slots that do not make up a whole segment.
+    fn spread(&mut self, first: u64, slots: &[u64], hole: Option<u64>) {
+        let mut scratch = Scratch::default();
+        let mut at = first;
+        let mut rest = slots;
+        while !rest.is_empty() {
+            let len = SLOTS - luo_kho::ByteLen::new(at % SLOTS as u64).as_usize();
+            let (chunk, behind) = rest.split_at(len.min(rest.len()));
+            scratch.clear();
+            for (offset, slot) in chunk.iter().enumerate() {
+                if Some(*slot) != hole {
+                    scratch.push(&Run::single(at + offset as u64, *slot));
+                }
+            }
+            if let Some(content) = scratch.content() {
+                each_run(at >> CHUNK_SHIFT, &content, |run| self.join(run));
+            }
+            // Wraps behind the very last index, where nothing is left.
+            at = at.wrapping_add(chunk.len() as u64);
+            rest = behind;
+        }
+    }
+
+    fn join(&mut self, run: Run) {
+        if let Some(done) = self.joiner.push(run) {
+            self.place(&done);
+        }
+    }
+
+    /// Encodes everything so far.
+    fn flush(&mut self) {
         if let Some(done) = self.joiner.finish() {
             self.place(&done);
         }
         self.close();
         self.round();
+    }
+
+    /// Writes what is left and gives the bytes.
+    pub fn encode(mut self) -> Encoded {
+        self.flush();
         if let Some(list) = self.packer.finish() {
             self.parts.add_list(&list);
         }
@@ -160,7 +232,13 @@ impl Builder {
     /// Encodes what waits.
     fn round(&mut self) {
         let runs = core::mem::take(&mut self.waiting_runs);
-        for segment in measure_all(core::mem::take(&mut self.waiting), runs) {
+        let measured = measure_all(core::mem::take(&mut self.waiting), runs);
+        self.absorb(measured);
+    }
+
+    /// Puts measured segments in order.
+    fn absorb(&mut self, measured: Vec<Measured>) {
+        for segment in measured {
             match segment {
                 Measured::Listed(Segment::Covered(run)) => self.list(run),
                 Measured::Listed(Segment::Mixed(runs)) => runs.into_iter().for_each(|run| self.list(run)),
@@ -184,21 +262,64 @@ impl Builder {
 impl Segment {
     fn measure(self) -> Measured {
         let Self::Mixed(runs) = &self else { return Measured::Listed(self) };
-        let mut gauge = SegmentGauge::default();
-        for run in runs {
-            gauge.push(run);
+        if runs.len() < TABLE_RUNS_MIN {
+            return Measured::Listed(self);
         }
-        let Some(plan) = gauge.finish() else { return Measured::Listed(self) };
-        let head = plan.head(0);
-        let mut body = Body::default();
-        let mut writer = TableWriter::new(plan, &mut body);
-        for run in runs {
-            writer.push(run);
+        match best(Encode(&runs.as_slice())) {
+            Ok((head, body)) => Measured::Table(head, body),
+            Err(_) => Measured::Listed(self),
         }
-        writer.finish();
-        body.seal();
-        Measured::Table(head, body)
     }
+}
+
+/// Encoding a segment: its table, or its runs if they are known.
+struct Encode<'s, S>(&'s S);
+
+impl<S: Source> Task for Encode<'_, S> {
+    type Output = Result<(PartHead, Body), Option<Vec<Run>>>;
+
+    #[expect(clippy::inline_always, reason = "compiled for the level that runs it")]
+    #[inline(always)]
+    fn run<W: Wide>(self, wide: W) -> Self::Output {
+        match TablePlan::judge(wide, self.0) {
+            Judged::Table(plan) => {
+                let mut body = Body::default();
+                plan.write(wide, self.0, &mut body);
+                body.seal();
+                Ok((plan.head(), body))
+            }
+            Judged::Lists(runs) => Err(runs),
+        }
+    }
+}
+
+fn measure_segment(number: u64, slots: &[u64; SEGMENT_SLOTS], hole: Option<u64>) -> Measured {
+    let (chunks, _) = slots.as_chunks();
+    let source = Slots { first: number << (SEGMENT_SHIFT - CHUNK_SHIFT), chunks, hole };
+    match best(Encode(&source)) {
+        Ok((head, body)) => Measured::Table(head, body),
+        Err(runs) => {
+            let all = || {
+                let mut all = Vec::new();
+                source.each_run(|run| all.push(run));
+                all
+            };
+            Measured::Listed(Segment::Mixed(runs.unwrap_or_else(all)))
+        }
+    }
+}
+
+/// Measures segments of slots, side by side where threads are to be had.
+fn measure_slots(first: u64, segments: &[[u64; SEGMENT_SLOTS]], hole: Option<u64>) -> Vec<Measured> {
+    let measure =
+        |(at, slots): (usize, &[u64; SEGMENT_SLOTS])| measure_segment(first + at as u64, slots, hole);
+    #[cfg(feature = "std")]
+    if segments.len() > 1 {
+        use rayon::iter::{IndexedParallelIterator, IntoParallelRefIterator, ParallelIterator};
+
+        return segments.par_iter().enumerate().map(measure).collect();
+    }
+    segments.iter().enumerate().map(measure).collect()
 }
 
 /// Measures segments, side by side if there are enough `runs` to wake other threads for.
@@ -216,7 +337,7 @@ fn measure_all(segments: Vec<Segment>, runs: usize) -> Vec<Measured> {
 
 /// Whether a run fills all segments that it lies in. Such a segment has one run, so it never gets a table.
 pub(super) const fn covers_segments(run: &Run) -> bool {
-    let starts = segment_of(run.first()) << super::SEGMENT_SHIFT == run.first();
+    let starts = segment_of(run.first()) << SEGMENT_SHIFT == run.first();
     starts && segment_end(segment_of(run.last())) == run.last()
 }
 

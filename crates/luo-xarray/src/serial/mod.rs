@@ -46,6 +46,7 @@ mod builder;
 mod chunk;
 mod encoded;
 mod error;
+mod fill;
 mod iter;
 mod list;
 mod run;
@@ -55,6 +56,7 @@ mod table;
 mod verify;
 mod view;
 mod wire;
+mod wide;
 mod words;
 
 #[cfg(test)]

@@ -65,8 +65,17 @@ impl Step {
         }
     }
 
+    /// What is added to a value for each index, modulo 2^64.
+    pub(super) const fn increment(self) -> u64 {
+        match self {
+            Self::Up => 1,
+            Self::Down => u64::MAX,
+            Self::Flat => 0,
+        }
+    }
+
     /// The step that leads from `from` to `to` over `distance`.
-    const fn between(from: u64, to: u64, distance: u64) -> Option<Self> {
+    pub(super) const fn between(from: u64, to: u64, distance: u64) -> Option<Self> {
         if to == from {
             Some(Self::Flat)
         } else if to > from && to - from == distance {
@@ -160,12 +169,6 @@ impl Run {
         Self { first, last, value, step }
     }
 
-    /// The same values at other indices.
-    pub(super) const fn moved_to(self, first: u64) -> Self {
-        // Callers move into a chunk, where everything is below 512: this cannot overflow.
-        Self { first, last: first + self.distance(), ..self }
-    }
-
     /// The step by which `next`, at a later index, goes on from this run.
     fn leads_to(&self, next: &Self) -> Option<Step> {
         if self.first == self.last {
@@ -183,6 +186,7 @@ impl Joiner {
     }
 
     /// Joins across holes too.
+    #[cfg(test)]
     pub(super) fn across_holes() -> Self {
         Self { open: None, across: true }
     }

@@ -8,7 +8,8 @@
 //!   the buckets in order, for each as many ones as it has members and then a zero; then the low bits of each member.
 
 use super::CHUNK_LEN;
-use super::bits::{BitWriter, Sink, mask};
+use super::bits::{Fields, mask};
+use super::wide::Wide;
 use super::words::Block;
 
 /// 512 bits.
@@ -30,6 +31,19 @@ pub(super) struct Through {
     pub(super) count: u32,
     /// The highest of them; 0 if there is none.
     pub(super) last: u32,
+}
+
+/// Where fields are read from.
+pub(super) trait Fetch {
+    /// The field of `width` bits at bit `at`; `None` if it is known to lie outside.
+    fn fetch(&self, at: u64, width: u32) -> Option<u64>;
+}
+
+impl Fetch for Block<'_> {
+    #[inline]
+    fn fetch(&self, at: u64, width: u32) -> Option<u64> {
+        self.field(at, width)
+    }
 }
 
 /// Members from which on a bitmap is the smallest.
@@ -69,6 +83,14 @@ const _: () = assert!(127 + (CHUNK_LEN >> 2) <= 256);
 impl Bitmap {
     /// All positions.
     pub(super) const FULL: Self = Self([u64::MAX; 8]);
+
+    pub(super) const fn words(&self) -> &[u64; 8] {
+        &self.0
+    }
+
+    pub(super) const fn words_mut(&mut self) -> &mut [u64; 8] {
+        &mut self.0
+    }
 
     pub(super) fn contains(&self, position: u32) -> bool {
         self.0.get(position as usize / 64).is_some_and(|word| word >> (position % 64) & 1 == 1)
@@ -116,12 +138,28 @@ impl Bitmap {
         self.complement().next_member(from)
     }
 
-    fn members(&self) -> impl Iterator<Item = u32> {
-        let mut from = 0;
+    /// How many rows of neighbouring members there are.
+    pub(super) fn groups(&self) -> u32 {
+        let mut before = 0;
+        let mut groups = 0;
+        for word in self.0 {
+            groups += (word & !(word << 1 | before)).count_ones();
+            before = word >> 63;
+        }
+        groups
+    }
+
+    #[inline]
+    pub(super) fn members(&self) -> impl Iterator<Item = u32> {
+        let mut words = self.0.into_iter().zip((0..).step_by(64));
+        let (mut word, mut start) = (0_u64, 0);
         core::iter::from_fn(move || {
-            let member = self.next_member(from);
-            from = member + 1;
-            (member < CHUNK_LEN).then_some(member)
+            while word == 0 {
+                (word, start) = words.next()?;
+            }
+            let member = start + word.trailing_zeros();
+            word &= word - 1;
+            Some(member)
         })
     }
 }
@@ -145,69 +183,90 @@ impl Shape {
     }
 
     /// Writes a set. It has as many members as the shape was made for.
-    pub(super) fn write<S: Sink>(self, set: &Bitmap, writer: &mut BitWriter<'_, S>) {
+    #[inline]
+    pub(super) fn write(self, set: &Bitmap, fields: &mut Fields) {
         let Some(low) = self.low else {
-            set.0.iter().for_each(|word| writer.put(*word, u64::BITS));
+            fields.put_all(&set.0, u64::BITS);
             return;
         };
-        let mut bucket = 0;
-        for member in set.members() {
-            while bucket < member >> low {
-                writer.put(0, 1);
-                bucket += 1;
+        let (mut high, mut lows) = ([0_u64; 4], [0; BITMAP_FROM as usize]);
+        for ((number, place), member) in (0..).zip(&mut lows).zip(set.members()) {
+            *place = u64::from(member) & mask(low);
+            let bit = (member >> low) + number;
+            if let Some(word) = high.get_mut(bit as usize / 64) {
+                *word |= 1 << (bit % 64);
             }
-            writer.put(1, 1);
         }
-        (bucket..CHUNK_LEN >> low).for_each(|_| writer.put(0, 1));
-        set.members().for_each(|member| writer.put(u64::from(member) & mask(low), low));
+        for (word, from) in high.iter().zip((0..self.high_bits(low)).step_by(64)) {
+            fields.put(*word, (self.high_bits(low) - from).min(64));
+        }
+        fields.put_all(lows.get(..self.members as usize).unwrap_or_default(), low);
     }
 
     /// Reads the whole set at bit `at`; `None` if the bits are not a set of so many members.
-    pub(super) fn read(self, block: &Block<'_>, at: u64) -> Option<Bitmap> {
+    #[inline]
+    pub(super) fn read(self, from: &impl Fetch, at: u64) -> Option<Bitmap> {
         let mut set = Bitmap::default();
         let Some(low) = self.low else {
-            for (word, from) in set.0.iter_mut().zip((at..).step_by(64)) {
-                *word = block.field(from, u64::BITS)?;
+            for (word, at) in set.0.iter_mut().zip((at..).step_by(64)) {
+                *word = from.fetch(at, u64::BITS)?;
             }
             return (set.len() == self.members).then_some(set);
         };
         let (mut bucket, mut seen) = (0, 0);
         let mut lows = at + u64::from(self.high_bits(low));
         for number in 0..self.high_bits(low).div_ceil(64) {
-            let from = number * 64;
-            let mut high = block.field(at + u64::from(from), (self.high_bits(low) - from).min(64))?;
+            let passed = number * 64;
+            let mut high = from.fetch(at + u64::from(passed), (self.high_bits(low) - passed).min(64))?;
             let mut done = 0;
             while high != 0 {
                 let zeros = high.trailing_zeros();
                 bucket += zeros;
-                set.insert(bucket << low | narrow(block.field(lows, low)?));
+                set.insert(bucket << low | narrow(from.fetch(lows, low)?));
                 lows += u64::from(low);
                 seen += 1;
                 done += zeros + 1;
                 high = high.checked_shr(zeros + 1).unwrap_or(0);
             }
-            bucket += (self.high_bits(low) - from).min(64) - done;
+            bucket += (self.high_bits(low) - passed).min(64) - done;
         }
         (seen == self.members && set.len() == self.members).then_some(set)
     }
 
     /// The members at or below `position`, without reading the whole set. Bits that are no set give some answer,
     /// or `None`.
-    pub(super) fn through(self, block: &Block<'_>, at: u64, position: u32) -> Option<Through> {
+    #[expect(clippy::inline_always, reason = "compiled for the level of its caller")]
+    #[inline(always)]
+    pub(super) fn through<W: Wide>(
+        self,
+        wide: W,
+        block: &Block<'_>,
+        at: u64,
+        position: u32,
+    ) -> Option<Through> {
         match self.low {
-            Some(low) => self.through_split(block, at, position, low),
+            Some(low) => self.through_split(wide, block, at, position, low),
             None => through_bitmap(block, at, position),
         }
     }
 
-    fn through_split(self, block: &Block<'_>, at: u64, position: u32, low: u32) -> Option<Through> {
+    #[expect(clippy::inline_always, reason = "compiled for the level of its caller")]
+    #[inline(always)]
+    fn through_split<W: Wide>(
+        self,
+        wide: W,
+        block: &Block<'_>,
+        at: u64,
+        position: u32,
+        low: u32,
+    ) -> Option<Through> {
         let mut high = [0; 4];
         for (word, from) in high.iter_mut().zip((0..self.high_bits(low)).step_by(64)) {
             *word = block.field(at + u64::from(from), (self.high_bits(low) - from).min(64))?;
         }
         let lows = at + u64::from(self.high_bits(low));
         // The zero that ends the position's bucket has all members of this and lower buckets before it.
-        let mut here = nth_zero(&high, position >> low)?;
+        let mut here = nth_zero(wide, &high, position >> low)?;
         let mut count = here - (position >> low);
         while count > 0 {
             here = last_one(&high, here)?;
@@ -222,6 +281,8 @@ impl Shape {
     }
 }
 
+#[expect(clippy::inline_always, reason = "compiled for the level of its caller")]
+#[inline(always)]
 fn through_bitmap(block: &Block<'_>, at: u64, position: u32) -> Option<Through> {
     let mut through = Through { count: 0, last: 0 };
     for start in (0..=position).step_by(64) {
@@ -235,31 +296,21 @@ fn through_bitmap(block: &Block<'_>, at: u64, position: u32) -> Option<Through> 
 }
 
 /// The bit number of zero number `n`, from 0.
-fn nth_zero(words: &[u64; 4], mut n: u32) -> Option<u32> {
+#[expect(clippy::inline_always, reason = "compiled for the level of its caller")]
+#[inline(always)]
+fn nth_zero<W: Wide>(wide: W, words: &[u64; 4], mut n: u32) -> Option<u32> {
     for (word, start) in words.iter().zip((0..).step_by(64)) {
         if n < word.count_zeros() {
-            return Some(start + nth_one(!word, n));
+            return Some(start + wide.nth_one(!word, n));
         }
         n -= word.count_zeros();
     }
     None
 }
 
-/// The bit number of one number `n`, from 0, of a word that has more than n.
-fn nth_one(mut word: u64, mut n: u32) -> u32 {
-    let mut at = 0;
-    for half in [32, 16, 8, 4, 2, 1] {
-        let ones = (word & mask(half)).count_ones();
-        if n >= ones {
-            n -= ones;
-            word >>= half;
-            at += half;
-        }
-    }
-    at
-}
-
 /// The highest one below bit `end`.
+#[expect(clippy::inline_always, reason = "compiled for the level of its caller")]
+#[inline(always)]
 fn last_one(words: &[u64; 4], end: u32) -> Option<u32> {
     let starts = (0..end).step_by(64);
     words.iter().zip(starts).rev().find_map(|(word, start)| {
@@ -277,6 +328,8 @@ const fn narrow(field: u64) -> u32 {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::serial::bits::BitWriter;
+    use crate::serial::wide::Portable;
     use crate::serial::words::Words;
     use alloc::vec::Vec;
     use zerocopy::IntoBytes;
@@ -284,10 +337,12 @@ mod tests {
 
     fn written(set: &Bitmap, offset: u32) -> (Vec<U64>, Shape) {
         let shape = Shape::of(set.len());
+        let mut fields = Fields::default();
+        fields.put(mask(offset), offset);
+        shape.write(set, &mut fields);
         let mut words = Vec::new();
         let mut writer = BitWriter::new(&mut words);
-        writer.put(mask(offset), offset);
-        shape.write(set, &mut writer);
+        writer.append(&fields);
         writer.put(u64::MAX, 64);
         writer.finish();
         assert_eq!(words.len() as u64, u64::from(offset + shape.bits() + 64).div_ceil(64));
@@ -313,7 +368,7 @@ mod tests {
             if set.contains(position) {
                 expected = Through { count: expected.count + 1, last: position };
             }
-            let through = shape.through(&block, u64::from(offset), position);
+            let through = shape.through(Portable, &block, u64::from(offset), position);
             assert_eq!(through, Some(expected), "{} members, position {position}", set.len());
         }
     }

@@ -12,9 +12,12 @@ use super::error::{Place, SerialError};
 use super::iter::Pieces;
 use super::list::{ListImage, ListPacker};
 
+use super::bits::Fields;
+use super::chunk::{ChunkStat, Decoder, Form, Scratch, write_leaf};
 use super::segment_of;
-use super::table::{SegmentGauge, Table, TableWriter};
+use super::table::{Bounds, Chunk, Extent, ListEstimate, SegmentGauge, Table};
 use super::view::{Content, SerialView};
+use super::wide::{Task, Wide, best};
 use super::wire::Kind;
 use super::words::Block;
 
@@ -49,6 +52,87 @@ impl Sink for Comparison<'_> {
         }
         self.same &= found == Some(word);
         self.at += 1;
+    }
+}
+
+/// Decoding a table and encoding it anew, chunk by chunk, against its own bytes.
+struct Reencode<'t, 'v>(&'t Table<'v>);
+
+/// What was decoded.
+struct Reencoded {
+    extent: Extent,
+    bounds: Bounds,
+    /// Bytes of the record and the body.
+    bytes: u64,
+}
+
+const DIFFERS: &str = "its body has other bytes";
+
+impl Task for Reencode<'_, '_> {
+    type Output = Result<Reencoded, Flaw>;
+
+    #[expect(clippy::inline_always, reason = "compiled for the level that runs it")]
+    #[inline(always)]
+    fn run<W: Wide>(self, wide: W) -> Self::Output {
+        let Self(table) = self;
+        let (mut extent, mut bounds, mut bits) = (Extent::EMPTY, Bounds::default(), 0);
+        let (mut decoder, mut scratch) = (Decoder::default(), Scratch::default());
+        let mut fields = Fields::default();
+        for number in table.chunks() {
+            let at = bits;
+            let (stat, first, last) = match table.chunk(number)? {
+                Chunk::Absent => continue,
+                Chunk::Linear(run) => (ChunkStat::linear(&run), run.first(), run.last()),
+                Chunk::Leaf(leaf) => {
+                    leaf.decode(wide, &mut decoder, &mut scratch)?;
+                    let content = scratch.content().ok_or("a leaf without an entry")?;
+                    let (stat, lines) = ChunkStat::of(wide, number, &content);
+                    let Form::Leaf(shape) = stat.form(table.reference()) else {
+                        return Err(Flaw::Other(DIFFERS));
+                    };
+                    fields.clear();
+                    write_leaf(wide, &shape, (table.reference(), stat.min), &content, &lines, &mut fields);
+                    if !fields.are_at(&table.body(), table.leaves() + at) {
+                        return Err(Flaw::Other(DIFFERS));
+                    }
+                    let (first, last) = content.ends(number);
+                    (stat, first, last)
+                }
+            };
+            if stat.form(table.reference()).word(&mut bits).encode() != table.word(number)? {
+                return Err(Flaw::Other(DIFFERS));
+            }
+            bounds.add(&stat);
+            extent.add(&stat, first, last);
+        }
+        if !ends_with(table, bits) {
+            return Err(Flaw::Other(DIFFERS));
+        }
+        Ok(Reencoded { extent, bounds, bytes: extent.table_bytes(bits) })
+    }
+}
+
+/// Whether a table's body ends with so many bits of leaves and padding, and has nothing in its first word but the
+/// checksum.
+fn ends_with(table: &Table<'_>, bits: u64) -> bool {
+    let (body, end) = (table.body(), table.leaves() + bits);
+    let padding = u32::try_from(end.next_multiple_of(64) - end).unwrap_or(0);
+    body.len() * 64 == end.next_multiple_of(64)
+        && body.field(end, padding) == Some(0)
+        && body.word(0).is_some_and(|word| word >> 32 == 0)
+}
+
+/// What is wrong with a body.
+enum Flaw {
+    /// It cannot be read.
+    Impossible(&'static str),
+    /// It has another encoding.
+    Other(&'static str),
+}
+
+impl From<&'static str> for Flaw {
+    fn from(why: &'static str) -> Self {
+        Self::Impossible(why)
     }
 }
 
@@ -95,29 +179,30 @@ impl SerialView<'_> {
             return Err(SerialError::Checksum { place, found, computed });
         }
         match self.content(number)? {
-            Content::Table(table) => self.verify_table(number, &table, body),
+            Content::Table(table) => self.verify_table(number, &table),
             Content::Run(_) | Content::List(_) => Ok(()),
         }
     }
 
-    fn verify_table(&self, number: u64, table: &Table<'_>, body: Block<'_>) -> Result<(), SerialError> {
+    fn verify_table(&self, number: u64, table: &Table<'_>) -> Result<(), SerialError> {
         let bad = |why| SerialError::Impossible { place: Place::Part(number), why };
-        let mut gauge = SegmentGauge::default();
-        for run in table.runs() {
-            gauge.push(&run.map_err(bad)?);
-        }
-        let plan = gauge.finish().ok_or(not_canonical(number, "its segment gets no table"))?;
+        let Reencoded { extent, bounds, bytes } = best(Reencode(table)).map_err(|flaw| match flaw {
+            Flaw::Impossible(why) => bad(why),
+            Flaw::Other(why) => not_canonical(number, why),
+        })?;
         let head = self.head(number)?;
-        if plan.head(head.body) != head {
+        if extent.head(head.body) != head {
             return Err(not_canonical(number, "its record does not say what its body holds"));
         }
-        let mut comparison = Comparison::with(body);
-        let mut writer = TableWriter::new(plan, &mut comparison);
-        for run in table.runs() {
-            writer.push(&run.map_err(bad)?);
+        let mut taken = bounds.surely_take_table(extent.first, bytes);
+        if !taken {
+            let mut estimate = ListEstimate::default();
+            for run in table.runs() {
+                estimate.push(run.map_err(bad)?);
+            }
+            taken = estimate.take_table(bytes);
         }
-        writer.finish();
-        if comparison.is_same() { Ok(()) } else { Err(not_canonical(number, "its body has other bytes")) }
+        if taken { Ok(()) } else { Err(not_canonical(number, "its segment gets no table")) }
     }
 
     /// Checks all lists and runs by themselves: their parts between two tables at a time.
@@ -176,9 +261,10 @@ impl ListCheck<'_> {
     }
 
     fn expect_list(&self, gauge: &mut SegmentGauge) -> Result<(), SerialError> {
-        match gauge.finish() {
-            None => Ok(()),
-            Some(_) => Err(not_canonical(self.next, "one of its segments gets a table")),
+        if gauge.finish() {
+            Err(not_canonical(self.next, "one of its segments gets a table"))
+        } else {
+            Ok(())
         }
     }
 

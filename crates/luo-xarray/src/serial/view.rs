@@ -7,6 +7,7 @@ use super::list::List;
 use super::run::Run;
 use super::segment_of;
 use super::table::Table;
+use super::wide::{Level, Task, Wide};
 use super::wire::{BadHead, HEADER_WORDS, Head, Header, Kind, PartHead, RECORD_WORDS, Record};
 use super::words::{Block, Words};
 
@@ -21,6 +22,7 @@ pub struct SerialView<'a> {
     parts: u64,
     /// The first word of the first body.
     bodies: u64,
+    level: Level,
 }
 
 /// A part with its body.
@@ -35,7 +37,7 @@ fn bad_header(why: &'static str) -> SerialError {
     SerialError::Impossible { place: Place::Header, why }
 }
 
-fn bad_part(number: u64, why: &'static str) -> SerialError {
+pub(super) fn bad_part(number: u64, why: &'static str) -> SerialError {
     SerialError::Impossible { place: Place::Part(number), why }
 }
 
@@ -71,7 +73,7 @@ impl<'a> SerialView<'a> {
         let bodies = head.records.checked_mul(RECORD_WORDS).and_then(|len| len.checked_add(HEADER_WORDS));
         let bodies = bodies.filter(|bodies| *bodies <= head.words);
         let bodies = bodies.ok_or(bad_header("the directory does not fit into the bytes"))?;
-        let view = Self { words, parts: head.records, bodies };
+        let view = Self { words, parts: head.records, bodies, level: Level::detect() };
         view.check_directory(head.directory_sum)?;
         Ok(view)
     }
@@ -122,6 +124,7 @@ impl<'a> SerialView<'a> {
     }
 
     /// The record of part `number`.
+    #[inline]
     pub(super) fn head(&self, number: u64) -> Result<PartHead, SerialError> {
         let record = self.words.array::<4>(HEADER_WORDS + number * RECORD_WORDS);
         let record = record.and_then(|words| Record::read_from_bytes(words.as_bytes()).ok());
@@ -162,28 +165,59 @@ impl<'a> SerialView<'a> {
     /// # Errors
     ///
     /// What the body of the index's part says that cannot be. None, if the bytes were verified.
+    #[inline]
     pub fn get(&self, index: u64) -> Result<Option<u64>, SerialError> {
-        let Some(number) = self.find(index) else { return Ok(None) };
-        let last = self.words.word(HEADER_WORDS + number * RECORD_WORDS + 1);
-        if last.is_none_or(|last| last < index) {
-            return Ok(None);
-        }
-        let value = match self.content(number)? {
-            Content::Run(run) => Ok(run.value_at(index)),
-            Content::List(list) => list.get(index),
-            Content::Table(table) => table.get(index),
-        };
-        value.map_err(|why| bad_part(number, why))
+        self.level.run(Get { view: self, index })
     }
 
     /// The last part that starts at or before `index`.
-    fn find(&self, index: u64) -> Option<u64> {
+    #[inline]
+    pub(super) fn find(&self, index: u64) -> Option<u64> {
+        let first = |number: u64| self.words.word(HEADER_WORDS + number * RECORD_WORDS);
+        // Where every segment has a table, the part is as far from the first as its segment is.
+        let guess = segment_of(index).checked_sub(segment_of(first(0)?))?;
+        if guess + 1 < self.parts && first(guess)? <= index && first(guess + 1)? > index {
+            return Some(guess);
+        }
         let (mut low, mut high) = (0, self.parts);
         while low < high {
             let middle = low.midpoint(high);
-            let first = self.words.word(HEADER_WORDS + middle * RECORD_WORDS)?;
-            if first <= index { low = middle + 1 } else { high = middle }
+            if first(middle)? <= index { low = middle + 1 } else { high = middle }
         }
         low.checked_sub(1)
+    }
+}
+
+/// A look-up.
+struct Get<'v> {
+    view: &'v SerialView<'v>,
+    index: u64,
+}
+
+impl Task for Get<'_> {
+    type Output = Result<Option<u64>, SerialError>;
+
+    #[expect(clippy::inline_always, reason = "compiled for the level that runs it")]
+    #[inline(always)]
+    fn run<W: Wide>(self, wide: W) -> Self::Output {
+        let Self { view, index } = self;
+        let Some(number) = view.find(index) else { return Ok(None) };
+        let head = view.head(number)?;
+        if head.last < index {
+            return Ok(None);
+        }
+        // What lies behind the body is not looked at, if it was verified: its end need not be found.
+        let body = || view.words.block(view.bodies.saturating_add(head.body), view.words.len());
+        let body = || body().ok_or("a body outside the bytes");
+        let value = match head.kind {
+            Kind::Run(step) => return Ok(step.apply(head.reference, index - head.first)),
+            Kind::List(runs) => {
+                body().and_then(|body| List::new(&head, runs, body)).and_then(|list| list.get(index))
+            }
+            Kind::Table => {
+                body().and_then(|body| Table::new(&head, body)).and_then(|table| table.get(wide, index))
+            }
+        };
+        value.map_err(|why| bad_part(number, why))
     }
 }

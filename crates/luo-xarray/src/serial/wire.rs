@@ -207,6 +207,7 @@ impl PartHead {
         }
     }
 
+    #[inline]
     pub(super) fn decode(record: &Record) -> Result<Self, &'static str> {
         let Record { first, last, reference, place } = *record;
         let (first, last, reference) = (first.get(), last.get(), reference.get());
@@ -239,6 +240,7 @@ impl ListHead {
         (fields | alphabet.code() << 21 | u64::from(slanted) << 24) << 32
     }
 
+    #[inline]
     pub(super) fn decode(word: u64) -> Option<Self> {
         let fields = word >> 32;
         let head = Self {
@@ -277,6 +279,7 @@ impl ChunkWord {
         }
     }
 
+    #[inline]
     pub(super) fn decode(word: u64) -> Option<Self> {
         match word & 3 {
             0 => (word == 0).then_some(Self::Absent),

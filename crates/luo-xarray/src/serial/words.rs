@@ -71,6 +71,7 @@ impl<'a> Words<'a> {
         self.len
     }
 
+    #[inline]
     pub(crate) fn word(&self, at: u64) -> Option<u64> {
         match &self.held {
             Held::Whole(words) => words.get(index(at)).map(|word| word.get()),
@@ -82,7 +83,11 @@ impl<'a> Words<'a> {
     }
 
     /// So many words from word `at` on.
+    #[inline]
     pub(crate) fn array<const N: usize>(&self, at: u64) -> Option<[U64; N]> {
+        if let Held::Whole(words) = &self.held {
+            return words.get(index(at)..)?.first_chunk().copied();
+        }
         let mut found = [U64::ZERO; N];
         for (word, at) in found.iter_mut().zip(at..) {
             word.set(self.word(at)?);
@@ -128,6 +133,7 @@ impl<'a> Words<'a> {
     }
 
     /// The words `from..to`, borrowed; `None` if there are not so many.
+    #[inline]
     pub(super) fn block(&self, from: u64, to: u64) -> Option<Block<'_>> {
         let len = to.checked_sub(from)?;
         if to > self.len {
@@ -154,6 +160,7 @@ impl Block<'_> {
         }
     }
 
+    #[inline]
     pub(super) fn word(&self, at: u64) -> Option<u64> {
         match self {
             Self::Whole(words) => words.get(index(at)).map(|word| word.get()),
@@ -167,7 +174,22 @@ impl Block<'_> {
         }
     }
 
+    /// Copies as many words as there are places, from word `from` on; `None` if there are not so many.
+    #[inline]
+    pub(super) fn copy(&self, from: u64, places: &mut [u64]) -> Option<()> {
+        if let Self::Whole(words) = self {
+            let words = words.get(index(from)..)?.get(..places.len())?;
+            places.iter_mut().zip(words).for_each(|(place, word)| *place = word.get());
+            return Some(());
+        }
+        for (place, at) in places.iter_mut().zip(from..) {
+            *place = self.word(at)?;
+        }
+        Some(())
+    }
+
     /// The field of `width` bits at bit `at`; `None` if it ends outside.
+    #[inline]
     pub(super) fn field(&self, at: u64, width: u32) -> Option<u64> {
         if width == 0 {
             return Some(0);

@@ -1,25 +1,14 @@
 //! Measuring a chunk, and choosing its form from what was measured.
 
+use super::content::Content;
+use super::lines::{Along, Lines};
 use crate::serial::bits::{Alphabet, width_of};
-use crate::serial::run::{Joiner, Run, Step};
+use crate::serial::run::{Run, Step};
+use crate::serial::wide::Wide;
 use crate::serial::wire::{ChunkWord, LeafOrder, LeafShape};
 use crate::serial::{CHUNK_LEN, CHUNK_SHIFT};
 
-/// Measures one chunk while its runs pass by.
-#[derive(Debug)]
-pub(in crate::serial) struct ChunkGauge {
-    /// The number of the chunk: indices without their low 9 bits.
-    number: u64,
-    entries: u32,
-    first_value: u64,
-    min: u64,
-    max: u64,
-    by_index: Tally,
-    /// Runs by rank, from the first hole on; before it they are the same.
-    by_rank: Option<Tally>,
-}
-
-/// What was measured.
+/// What was measured of a chunk.
 #[derive(Clone, Copy, Debug)]
 pub(in crate::serial) struct ChunkStat {
     /// The number of the chunk: indices without their low 9 bits.
@@ -31,6 +20,15 @@ pub(in crate::serial) struct ChunkStat {
     entries: u32,
     by_index: Count,
     by_rank: Count,
+    /// So many runs of neighbours there are, or more.
+    pub(in crate::serial) runs_at_least: u32,
+}
+
+/// The runs of a chunk, counted along the index and along the rank.
+#[derive(Clone, Copy, Debug)]
+pub(in crate::serial) struct ChunkLines {
+    pub(super) by_index: Lines,
+    pub(super) by_rank: Lines,
 }
 
 /// How a chunk is written.
@@ -48,93 +46,17 @@ struct Count {
     alphabet: Alphabet,
 }
 
-#[derive(Clone, Debug)]
-struct Tally {
-    joiner: Joiner,
-    count: Count,
-}
-
-impl Tally {
-    fn new() -> Self {
-        let count = Count { runs: 0, alphabet: Alphabet::default() };
-        Self { joiner: Joiner::across_holes(), count }
-    }
-
-    fn push(&mut self, run: Run) {
-        if let Some(run) = self.joiner.push(run) {
-            self.count.add(&run);
-        }
-    }
-
-    fn finish(mut self) -> Count {
-        if let Some(run) = self.joiner.finish() {
-            self.count.add(&run);
-        }
-        self.count
-    }
-}
-
 impl Count {
-    fn add(&mut self, run: &Run) {
-        self.runs += 1;
-        if run.first() < run.last() {
-            self.alphabet.insert(run.step());
-        }
-    }
-}
-
-impl ChunkGauge {
-    /// Starts with the chunk of this run.
-    pub(in crate::serial) fn new(run: &Run) -> Self {
-        Self {
-            number: run.first() >> CHUNK_SHIFT,
-            entries: 0,
-            first_value: run.value(),
-            min: u64::MAX,
-            max: 0,
-            by_index: Tally::new(),
-            by_rank: None,
-        }
-    }
-
-    pub(in crate::serial) const fn number(&self) -> u64 {
-        self.number
-    }
-
-    /// Takes the next run, which lies in this chunk.
-    pub(in crate::serial) fn push(&mut self, run: &Run) {
-        let position = position_of(run.first());
-        if self.by_rank.is_none() && position != self.entries {
-            self.by_rank = Some(self.by_index.clone());
-        }
-        self.by_index.push(run.moved_to(u64::from(position)));
-        if let Some(by_rank) = &mut self.by_rank {
-            by_rank.push(run.moved_to(u64::from(self.entries)));
-        }
-        self.entries += position_of(run.last()) - position + 1;
-        self.min = self.min.min(run.value().min(run.last_value()));
-        self.max = self.max.max(run.value().max(run.last_value()));
-    }
-
-    pub(in crate::serial) fn finish(self) -> ChunkStat {
-        let by_index = self.by_index.finish();
-        ChunkStat {
-            number: self.number,
-            min: self.min,
-            max: self.max,
-            first_value: self.first_value,
-            entries: self.entries,
-            by_index,
-            by_rank: self.by_rank.map_or(by_index, Tally::finish),
-        }
+    const fn of(lines: &Lines) -> Self {
+        Self { runs: lines.runs, alphabet: lines.alphabet }
     }
 }
 
 impl ChunkStat {
     /// The measure of a chunk that is all one run: the short way for the commonest.
     pub(in crate::serial) fn linear(run: &Run) -> Self {
-        let mut count = Count { runs: 0, alphabet: Alphabet::default() };
-        count.add(run);
+        let mut count = Count { runs: 1, alphabet: Alphabet::default() };
+        count.alphabet.insert(run.step());
         Self {
             number: run.first() >> CHUNK_SHIFT,
             min: run.value().min(run.last_value()),
@@ -143,14 +65,42 @@ impl ChunkStat {
             entries: CHUNK_LEN,
             by_index: count,
             by_rank: count,
+            runs_at_least: 1,
         }
+    }
+
+    /// Measures any chunk.
+    #[expect(clippy::inline_always, reason = "compiled for the level of its caller")]
+    #[inline(always)]
+    pub(in crate::serial) fn of<W: Wide>(wide: W, number: u64, content: &Content<'_>) -> (Self, ChunkLines) {
+        let (min, max) = content
+            .values
+            .iter()
+            .fold((u64::MAX, 0), |(min, max): (u64, u64), value| (min.min(*value), max.max(*value)));
+        let by_index = Lines::of(wide, content, Along::Index, max);
+        // One run without letters takes the fewest bits that runs can: by rank could only take as many, and of equals
+        // by index is taken.
+        let settled = content.is_full() || by_index.runs == 1 && by_index.alphabet.width() == 0;
+        let by_rank = if settled { by_index } else { Lines::of(wide, content, Along::Rank, max) };
+        let stat = Self {
+            number,
+            min,
+            max,
+            first_value: content.values.first().copied().unwrap_or(0),
+            entries: content.present.len(),
+            by_index: Count::of(&by_index),
+            by_rank: Count::of(&by_rank),
+            // A run of neighbours is one by index and by rank too.
+            runs_at_least: content.present.groups().max(by_index.runs).max(by_rank.runs),
+        };
+        (stat, ChunkLines { by_index, by_rank })
     }
 
     /// The smallest form, given the segment's reference. Of equals, the first of: by index, by rank, single; of
     /// these, the one with the segment's reference.
     pub(in crate::serial) fn form(&self, reference: u64) -> Form {
         if self.entries == CHUNK_LEN && self.by_index.runs == 1 {
-            let value = self.first_value - reference;
+            let value = self.first_value.wrapping_sub(reference);
             let step = self.by_index.alphabet.step(0);
             if let Some(step) = step.filter(|_| value < ChunkWord::LINEAR_END) {
                 return Form::Linear { value, step };
@@ -170,7 +120,7 @@ impl ChunkStat {
             order,
             own_reference: false,
             alphabet: count.alphabet,
-            width: width_of(self.max - reference),
+            width: width_of(self.max.wrapping_sub(reference)),
             entries: self.entries,
             runs: count.runs,
         };

@@ -10,13 +10,21 @@
 //! | steps | runs times 0, 1 or 2 | the alphabet has more than one step |
 //! | values | runs times the width | first value of each run, less the reference |
 
+mod content;
+mod lines;
 mod gauge;
 mod read;
+mod decode;
 mod write;
 
-pub(super) use gauge::{ChunkGauge, ChunkStat, Form};
+#[cfg(test)]
+mod tests;
+
+pub(super) use content::{Content, SLOTS, Scratch, each_run, linear};
+pub(super) use decode::Decoder;
+pub(super) use gauge::{ChunkLines, ChunkStat, Form};
 pub(super) use read::{Leaf, LeafRuns};
-pub(super) use write::ChunkImage;
+pub(super) use write::write_leaf;
 
 use super::CHUNK_LEN;
 use super::set::Shape;
@@ -46,6 +54,7 @@ impl LeafShape {
         Shape::of(self.runs)
     }
 
+    #[inline]
     fn layout(&self) -> Layout {
         let presence = if self.own_reference { u64::BITS } else { 0 };
         let starts = presence + if self.entries == CHUNK_LEN { 0 } else { self.presence().bits() };

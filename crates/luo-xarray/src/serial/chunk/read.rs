@@ -4,6 +4,7 @@ use super::Layout;
 use super::gauge::position_of;
 use crate::serial::run::{Run, Step};
 use crate::serial::set::Bitmap;
+use crate::serial::wide::Wide;
 use crate::serial::wire::{LeafOrder, LeafShape};
 use crate::serial::words::Block;
 use crate::serial::{CHUNK_LEN, CHUNK_SHIFT};
@@ -11,13 +12,13 @@ use crate::serial::{CHUNK_LEN, CHUNK_SHIFT};
 /// A leaf where it lies. Its bytes are not believed.
 #[derive(Clone, Copy, Debug)]
 pub(in crate::serial) struct Leaf<'v> {
-    body: Block<'v>,
+    pub(super) body: Block<'v>,
     /// The first bit of the leaf in the body.
-    at: u64,
-    shape: LeafShape,
+    pub(super) at: u64,
+    pub(super) shape: LeafShape,
     layout: Layout,
     /// What is added to values: the leaf's own reference, or else the segment's.
-    reference: u64,
+    pub(super) reference: u64,
 }
 
 /// The runs of a leaf between holes, ascending. After an error it ends.
@@ -45,14 +46,15 @@ struct OpenRun {
     step: Step,
 }
 
-const OUTSIDE: &str = "a leaf that ends outside its body";
-const NO_SET: &str = "a set with another number of members than the chunk's word says";
-const NO_START: &str = "a leaf whose first run does not start at its first entry";
+pub(super) const OUTSIDE: &str = "a leaf that ends outside its body";
+pub(super) const NO_SET: &str = "a set with another number of members than the chunk's word says";
+pub(super) const NO_START: &str = "a leaf whose first run does not start at its first entry";
 const NO_VALUE: &str = "a run whose values leave the range of u64";
-const NO_STEP: &str = "a step with an unknown number";
+pub(super) const NO_STEP: &str = "a step with an unknown number";
 
 impl<'v> Leaf<'v> {
     /// The leaf of `shape` at bit `at` of a table's body.
+    #[inline]
     pub(in crate::serial) fn new(
         body: Block<'v>,
         at: u64,
@@ -64,12 +66,14 @@ impl<'v> Leaf<'v> {
     }
 
     /// The value at an index of the chunk.
-    pub(in crate::serial) fn get(&self, index: u64) -> Result<Option<u64>, &'static str> {
+    #[expect(clippy::inline_always, reason = "compiled for the level of its caller")]
+    #[inline(always)]
+    pub(in crate::serial) fn get<W: Wide>(&self, wide: W, index: u64) -> Result<Option<u64>, &'static str> {
         let position = position_of(index);
         let mut rank = position;
         if self.shape.entries < CHUNK_LEN {
             let at = self.at + u64::from(self.layout.presence);
-            let named = self.shape.presence().through(&self.body, at, position).ok_or(OUTSIDE)?;
+            let named = self.shape.presence().through(wide, &self.body, at, position).ok_or(OUTSIDE)?;
             let is_named = named.count > 0 && named.last == position;
             if is_named == self.shape.names_holes() {
                 return Ok(None);
@@ -87,19 +91,21 @@ impl<'v> Leaf<'v> {
             LeafOrder::Rank => rank,
         };
         let at = self.at + u64::from(self.layout.starts);
-        let start = self.shape.starts().through(&self.body, at, along).ok_or(OUTSIDE)?;
+        let start = self.shape.starts().through(wide, &self.body, at, along).ok_or(OUTSIDE)?;
         let number = start.count.checked_sub(1).ok_or(NO_START)?;
         let distance = u64::from(along - start.last);
         self.step(number)?.apply(self.value(number)?, distance).ok_or(NO_VALUE).map(Some)
     }
 
     /// The first value of run `number`.
+    #[inline]
     fn value(&self, number: u32) -> Result<u64, &'static str> {
         let at = self.at + u64::from(self.layout.values + number * self.shape.width);
         let value = self.body.field(at, self.shape.width).ok_or(OUTSIDE)?;
         self.reference.checked_add(value).ok_or(NO_VALUE)
     }
 
+    #[inline]
     fn step(&self, number: u32) -> Result<Step, &'static str> {
         let width = self.shape.alphabet.width();
         let at = self.at + u64::from(self.layout.steps + number * width);

@@ -1,94 +1,126 @@
 //! Writing a leaf.
 
-use alloc::vec::Vec;
-
-use super::gauge::position_of;
-use crate::serial::CHUNK_LEN;
-use crate::serial::bits::{BitWriter, Sink};
-use crate::serial::run::{Joiner, Run, Step};
+use super::content::{Content, SLOTS};
+use super::gauge::ChunkLines;
+use super::lines::Lines;
+use crate::serial::bits::{Fields, LEAF_WORDS};
 use crate::serial::set::Bitmap;
+use crate::serial::wide::{LANES, Wide};
 use crate::serial::wire::{LeafOrder, LeafShape};
 
-/// Collects the runs of one chunk in the shape that was chosen for it, then writes them.
-#[derive(Debug)]
-pub(in crate::serial) struct ChunkImage {
-    shape: LeafShape,
-    entries: u32,
-    presence: Bitmap,
-    starts: Bitmap,
-    /// The first value and the step of each run.
-    runs: Vec<(u64, Step)>,
-    joiner: Joiner,
+/// Room for the fields of one leaf, of one width at a time.
+type Room = [u64; SLOTS + LANES];
+
+/// Writes the leaf of a chunk. `reference` is the segment's, `min` the chunk's lowest value.
+#[expect(clippy::inline_always, reason = "compiled for the level of its caller")]
+#[inline(always)]
+pub(in crate::serial) fn write_leaf<W: Wide>(
+    wide: W,
+    shape: &LeafShape,
+    (segment, min): (u64, u64),
+    content: &Content<'_>,
+    lines: &ChunkLines,
+    fields: &mut Fields,
+) {
+    let mut reference = segment;
+    if shape.own_reference {
+        reference = min;
+        fields.put(reference, u64::BITS);
+    }
+    if !content.is_full() {
+        let named = if shape.names_holes() { content.present.complement() } else { content.present };
+        shape.presence().write(&named, fields);
+    }
+    let mut room: Room = [0; SLOTS + LANES];
+    let runs = match shape.order {
+        LeafOrder::Single => content.entries(),
+        LeafOrder::Index => {
+            let starts = &lines.by_index.starts;
+            let starts = if content.is_full() { *starts } else { at_positions(starts, content.positions) };
+            shape.starts().write(&starts, fields);
+            steps(wide, shape, &lines.by_index, fields, &mut room);
+            gather(content.values, &lines.by_index.starts, &mut room)
+        }
+        LeafOrder::Rank => {
+            shape.starts().write(&lines.by_rank.starts, fields);
+            steps(wide, shape, &lines.by_rank, fields, &mut room);
+            gather(content.values, &lines.by_rank.starts, &mut room)
+        }
+    };
+    assert!(runs == shape.runs as usize, "a chunk is written as it was measured");
+    let first_values = if shape.order == LeafOrder::Single { content.values } else { room.split_at(runs).0 };
+    let mut offsets: Room = [0; SLOTS + LANES];
+    for (offset, value) in offsets.iter_mut().zip(first_values) {
+        *offset = value.wrapping_sub(reference);
+    }
+    fields.put_all(offsets.split_at(runs).0, shape.width);
 }
 
-impl ChunkImage {
-    pub(in crate::serial) fn new(shape: LeafShape) -> Self {
-        Self {
-            shape,
-            entries: 0,
-            presence: Bitmap::default(),
-            starts: Bitmap::default(),
-            runs: Vec::with_capacity(shape.runs as usize),
-            joiner: Joiner::across_holes(),
-        }
-    }
-
-    /// Takes the next run, which lies in this chunk.
-    pub(in crate::serial) fn push(&mut self, run: &Run) {
-        let (first, last) = (position_of(run.first()), position_of(run.last()));
-        self.presence.insert_range(first, last);
-        let done = match self.shape.order {
-            LeafOrder::Index => self.joiner.push(run.moved_to(u64::from(first))),
-            LeafOrder::Rank => self.joiner.push(run.moved_to(u64::from(self.entries))),
-            LeafOrder::Single => {
-                let values = run.indices().filter_map(|index| run.value_at(index));
-                self.runs.extend(values.map(|value| (value, Step::Up)));
-                None
+/// The positions of the entries with these ranks.
+fn at_positions(ranks: &Bitmap, positions: &[u64]) -> Bitmap {
+    let mut at = Bitmap::default();
+    for (word, positions) in ranks.words().iter().zip(positions.chunks(LANES)) {
+        let mut word = *word;
+        while word != 0 {
+            if let Some(&position) = positions.get(word.trailing_zeros() as usize) {
+                at.insert(u32::try_from(position).unwrap_or(0)); // below 512
             }
-        };
-        if let Some(done) = done {
-            self.start(&done);
+            word &= word - 1;
         }
-        self.entries += last - first + 1;
     }
+    at
+}
 
-    fn start(&mut self, run: &Run) {
-        self.starts.insert(position_of(run.first()));
-        self.runs.push((run.value(), run.step()));
+/// The values at these ranks, together; how many.
+#[inline]
+fn gather(values: &[u64], ranks: &Bitmap, room: &mut Room) -> usize {
+    let mut places = room.iter_mut();
+    let mut len = 0;
+    for (word, values) in ranks.words().iter().zip(values.chunks(LANES)) {
+        let mut word = *word;
+        len += word.count_ones() as usize;
+        while word != 0 {
+            if let (Some(value), Some(place)) = (values.get(word.trailing_zeros() as usize), places.next()) {
+                *place = *value;
+            }
+            word &= word - 1;
+        }
     }
+    len
+}
 
-    /// Writes the leaf. `reference` is the segment's, `min` the chunk's lowest value.
-    pub(in crate::serial) fn write<S: Sink>(
-        mut self,
-        reference: u64,
-        min: u64,
-        writer: &mut BitWriter<'_, S>,
-    ) {
-        if let Some(run) = self.joiner.finish() {
-            self.start(&run);
+/// Writes the step of each run: what its second entry, if there is one, is joined by.
+#[expect(clippy::inline_always, reason = "compiled for the level of its caller")]
+#[inline(always)]
+fn steps<W: Wide>(wide: W, shape: &LeafShape, lines: &Lines, fields: &mut Fields, room: &mut Room) {
+    let width = shape.alphabet.width();
+    if width == 0 {
+        return;
+    }
+    let second = |joined: &Bitmap| {
+        let words = joined.words();
+        let next = words.iter().skip(1).chain(&[0]);
+        let mut moved = [0; 8];
+        for ((moved, word), next) in moved.iter_mut().zip(words).zip(next) {
+            *moved = word >> 1 | next << (LANES - 1);
         }
-        let Self { shape, entries, presence, starts, runs, joiner: _ } = self;
-        assert!(
-            entries == shape.entries && runs.len() == shape.runs as usize,
-            "a chunk is written as it was measured"
-        );
-        let mut reference = reference;
-        if shape.own_reference {
-            reference = min;
-            writer.put(reference, u64::BITS);
+        moved
+    };
+    let mut places = room.iter_mut();
+    let letters = second(&lines.down).into_iter().zip(second(&lines.flat));
+    for (starts, (down, flat)) in lines.starts.words().iter().zip(letters) {
+        let (down, flat) = (wide.extract(down, *starts), wide.extract(flat, *starts));
+        if width == 1 {
+            fields.put(down, starts.count_ones());
+            continue;
         }
-        if entries < CHUNK_LEN {
-            let named = if shape.names_holes() { presence.complement() } else { presence };
-            shape.presence().write(&named, writer);
+        for (at, place) in (0..starts.count_ones()).zip(&mut places) {
+            *place = down >> at & 1 | (flat >> at & 1) << 1;
         }
-        if shape.order != LeafOrder::Single {
-            shape.starts().write(&starts, writer);
-        }
-        for (_, step) in &runs {
-            writer.put(shape.alphabet.letter(*step), shape.alphabet.width());
-        }
-        for (value, _) in &runs {
-            writer.put(value - reference, shape.width);
-        }
+    }
+    if width > 1 {
+        fields.put_all(room.split_at(lines.runs as usize).0, width);
     }
 }
+
+const _: () = assert!(64 + 512 + 512 + 2 * 512 + 64 * SLOTS <= 64 * (LEAF_WORDS - 2));

@@ -1,104 +1,69 @@
-//! Measuring a segment, and choosing between a table and a list.
+//! Measuring a segment, and choosing between a table and lists.
 
 use alloc::vec::Vec;
 
-use crate::serial::chunk::{ChunkGauge, ChunkStat, Form};
+use super::source::{Loaded, Source};
+use crate::serial::chunk::{ChunkLines, ChunkStat, Form, Scratch};
 use crate::serial::list::ListGauge;
 use crate::serial::run::{Joiner, Run};
+use crate::serial::wide::Wide;
 use crate::serial::wire::RECORD_WORDS;
 use crate::serial::words::WORD_BYTES;
-use crate::serial::{CHUNK_LEN, CHUNK_SHIFT, LIST_RUNS, TABLE_RUNS_MIN, TABLE_SURPLUS, TABLE_WEIGHT};
-
-/// Measures a segment while its runs pass by, in at most 32 KiB: the few runs of a sparse segment, or one
-/// measure for each chunk.
-#[derive(Debug, Default)]
-pub(in crate::serial) struct SegmentGauge {
-    few: Vec<Run>,
-    many: Option<(TablePlan, ListEstimate)>,
-}
+use crate::serial::{CHUNK_SHIFT, LIST_RUNS, TABLE_RUNS_MIN, TABLE_SURPLUS, TABLE_WEIGHT};
 
 /// All that has to be known of a segment before its table is written.
 #[derive(Debug)]
 pub(in crate::serial) struct TablePlan {
-    /// The first index that has an entry.
-    pub(super) first: u64,
-    /// The last index that has an entry.
-    pub(super) last: u64,
-    /// The lowest value.
-    pub(super) reference: u64,
-    /// The chunks that have entries, ascending.
-    pub(super) chunks: Vec<ChunkStat>,
-    gauge: Option<ChunkGauge>,
+    pub(super) extent: Extent,
+    /// The chunks that have entries, ascending, and how each is written.
+    pub(super) chunks: Vec<(ChunkStat, Form)>,
+    /// The runs of those chunks, by number, that were loaded as [`Loaded::Mixed`].
+    pub(super) lines: Vec<(u64, ChunkLines)>,
 }
 
-/// What the segment's runs would take in lists by themselves.
+/// What a segment's table says of its whole.
+#[derive(Clone, Copy, Debug)]
+pub(in crate::serial) struct Extent {
+    /// The first index that has an entry.
+    pub(in crate::serial) first: u64,
+    /// The last index that has an entry.
+    pub(in crate::serial) last: u64,
+    /// The lowest value.
+    pub(in crate::serial) reference: u64,
+}
+
+/// What is known of the runs of a segment without looking at each: lower bounds.
+#[derive(Clone, Copy, Debug, Default)]
+pub(in crate::serial) struct Bounds {
+    chunks: u64,
+    /// Runs, if they were cut at the borders of chunks.
+    runs: u64,
+    /// The first index of the last chunk within which a run starts.
+    last_start: u64,
+}
+
+/// What the runs of a segment would take in lists by themselves, exactly.
 #[derive(Debug, Default)]
-struct ListEstimate {
+pub(in crate::serial) struct ListEstimate {
     joiner: Joiner,
     gauge: ListGauge,
 }
 
-impl SegmentGauge {
-    /// Takes the next run, which lies in the segment.
-    pub(in crate::serial) fn push(&mut self, run: &Run) {
-        if let Some((plan, estimate)) = &mut self.many {
-            plan.push(run);
-            estimate.push(*run);
-            return;
-        }
-        self.few.push(*run);
-        if self.few.len() >= TABLE_RUNS_MIN {
-            let (mut plan, mut estimate) = (TablePlan::new(run), ListEstimate::default());
-            for run in self.few.drain(..) {
-                plan.push(&run);
-                estimate.push(run);
-            }
-            self.many = Some((plan, estimate));
-        }
-    }
-
-    /// The plan of the table, if the segment gets one. The gauge can then measure another segment.
-    pub(in crate::serial) fn finish(&mut self) -> Option<TablePlan> {
-        self.few.clear();
-        let (mut plan, estimate) = self.many.take()?;
-        plan.close();
-        let (runs, list_bytes) = estimate.finish();
-        let table_bytes = plan.bytes() + TABLE_SURPLUS;
-        (table_bytes <= 16 * runs && table_bytes <= TABLE_WEIGHT * list_bytes).then_some(plan)
-    }
+/// What is to become of a segment.
+pub(in crate::serial) enum Judged {
+    Table(TablePlan),
+    /// Its runs go into lists. They are these, if that is known.
+    Lists(Option<Vec<Run>>),
 }
 
-impl TablePlan {
-    fn new(run: &Run) -> Self {
-        let chunks = Vec::new();
-        Self { first: run.first(), last: run.last(), reference: u64::MAX, chunks, gauge: None }
-    }
+impl Extent {
+    pub(in crate::serial) const EMPTY: Self = Self { first: u64::MAX, last: 0, reference: u64::MAX };
 
-    fn push(&mut self, run: &Run) {
-        self.first = self.first.min(run.first());
-        self.last = run.last();
-        for piece in chunks_of(run) {
-            let number = piece.first() >> CHUNK_SHIFT;
-            if self.gauge.as_ref().is_some_and(|gauge| gauge.number() != number) {
-                self.close();
-            }
-            if piece.distance() == u64::from(CHUNK_LEN - 1) {
-                self.add(ChunkStat::linear(&piece));
-            } else {
-                self.gauge.get_or_insert_with(|| ChunkGauge::new(&piece)).push(&piece);
-            }
-        }
-    }
-
-    fn close(&mut self) {
-        if let Some(gauge) = self.gauge.take() {
-            self.add(gauge.finish());
-        }
-    }
-
-    fn add(&mut self, chunk: ChunkStat) {
+    #[inline]
+    pub(in crate::serial) fn add(&mut self, chunk: &ChunkStat, first: u64, last: u64) {
+        self.first = self.first.min(first);
+        self.last = last;
         self.reference = self.reference.min(chunk.min);
-        self.chunks.push(chunk);
     }
 
     /// Chunks from the first to the last, empty ones between them included.
@@ -106,45 +71,144 @@ impl TablePlan {
         (self.last >> CHUNK_SHIFT) - (self.first >> CHUNK_SHIFT) + 1
     }
 
-    /// Bytes of the record and the body.
-    fn bytes(&self) -> u64 {
-        let leaves = self.chunks.iter().map(|chunk| match chunk.form(self.reference) {
-            Form::Linear { .. } => 0,
-            Form::Leaf(shape) => u64::from(shape.bits()),
-        });
-        let leaf_words = leaves.sum::<u64>().div_ceil(u64::from(u64::BITS));
-        (RECORD_WORDS + 1 + self.span() + leaf_words) * WORD_BYTES
+    /// Bytes of the record and the body with so many bits of leaves.
+    pub(in crate::serial) fn table_bytes(&self, leaf_bits: u64) -> u64 {
+        (RECORD_WORDS + 1 + self.span() + leaf_bits.div_ceil(u64::from(u64::BITS))) * WORD_BYTES
     }
 }
 
-/// The run cut at the borders of chunks.
-pub(super) fn chunks_of(run: &Run) -> impl Iterator<Item = Run> {
-    let run = *run;
-    (run.first() >> CHUNK_SHIFT..=run.last() >> CHUNK_SHIFT).map(move |number| {
-        let first = number << CHUNK_SHIFT;
-        run.clip(first, first | u64::from(CHUNK_LEN - 1))
-    })
+impl Bounds {
+    #[inline]
+    pub(in crate::serial) fn add(&mut self, chunk: &ChunkStat) {
+        self.chunks += 1;
+        self.runs += u64::from(chunk.runs_at_least);
+        // A chunk that takes two runs has the start of one.
+        if chunk.runs_at_least > 1 {
+            self.last_start = chunk.number << CHUNK_SHIFT;
+        }
+    }
+
+    /// Whether it is already certain that a table of so many bytes is taken.
+    pub(in crate::serial) fn surely_take_table(&self, first: u64, table_bytes: u64) -> bool {
+        // Cutting at a border of chunks makes at most one run more.
+        let runs = (self.runs + 1).saturating_sub(self.chunks).max(1);
+        let start = u64::from(u64::BITS - self.last_start.saturating_sub(first).leading_zeros());
+        let list_bytes = list_bytes(runs, start);
+        takes_table(table_bytes, runs, list_bytes)
+    }
+}
+
+/// The rule: see `docs/xarray-format.md`, "Which encoding".
+fn takes_table(table_bytes: u64, runs: u64, list_bytes: u64) -> bool {
+    let wanted = table_bytes + TABLE_SURPLUS;
+    wanted <= 16 * runs && wanted <= TABLE_WEIGHT * list_bytes
+}
+
+/// Bytes of full lists of so many runs with so many bits each.
+const fn list_bytes(runs: u64, run_bits: u64) -> u64 {
+    (runs * run_bits).div_ceil(8) + runs.div_ceil(LIST_RUNS as u64) * (RECORD_WORDS + 1) * WORD_BYTES
 }
 
 impl ListEstimate {
-    fn push(&mut self, run: Run) {
+    #[inline]
+    pub(in crate::serial) fn push(&mut self, run: Run) {
         if let Some(run) = self.joiner.push(run) {
             self.gauge.add(&run);
         }
     }
 
-    /// The runs, and the bytes that they would take.
-    fn finish(mut self) -> (u64, u64) {
+    /// Whether a table of so many bytes is taken.
+    pub(in crate::serial) fn take_table(mut self, table_bytes: u64) -> bool {
         if let Some(run) = self.joiner.finish() {
             self.gauge.add(&run);
         }
         let runs = self.gauge.runs();
-        let lists = runs.div_ceil(LIST_RUNS as u64);
-        let fields = (runs * u64::from(self.gauge.head().run_bits())).div_ceil(8);
-        (runs, fields + lists * (RECORD_WORDS + 1) * WORD_BYTES)
+        takes_table(table_bytes, runs, list_bytes(runs, u64::from(self.gauge.head().run_bits())))
     }
 }
 
-// A gauge below the smallest number of runs need not look: 6 runs have 96 bytes, the smallest table and its surplus
-// take more.
+impl TablePlan {
+    /// Measures a segment.
+    #[expect(clippy::inline_always, reason = "compiled for the level of its caller")]
+    #[inline(always)]
+    pub(in crate::serial) fn judge<S: Source, W: Wide>(wide: W, source: &S) -> Judged {
+        let mut scratch = Scratch::default();
+        let mut rows = Rows { runs: Some(Vec::new()), joiner: Joiner::new() };
+        let (mut extent, mut bounds) = (Extent::EMPTY, Bounds::default());
+        let (mut stats, mut lines) = (Vec::new(), Vec::new());
+        for number in source.chunks() {
+            let stat = match source.load(wide, number, &mut scratch) {
+                Loaded::Absent => continue,
+                Loaded::Linear(run) => {
+                    rows.push(run);
+                    let stat = ChunkStat::linear(&run);
+                    extent.add(&stat, run.first(), run.last());
+                    stat
+                }
+                Loaded::Mixed(content) => {
+                    rows.runs = None;
+                    let (stat, found) = ChunkStat::of(wide, number, &content);
+                    lines.push((number, found));
+                    let (first, last) = content.ends(number);
+                    extent.add(&stat, first, last);
+                    stat
+                }
+            };
+            bounds.add(&stat);
+            stats.push(stat);
+        }
+        let rows = rows.finish();
+        if rows.as_ref().is_some_and(|rows| rows.len() < TABLE_RUNS_MIN) {
+            return Judged::Lists(rows);
+        }
+        let chunks: Vec<_> = stats.into_iter().map(|stat| (stat, stat.form(extent.reference))).collect();
+        let plan = Self { extent, chunks, lines };
+        let table_bytes = plan.bytes();
+        let count = || {
+            let mut estimate = ListEstimate::default();
+            match &rows {
+                Some(rows) => rows.iter().for_each(|run| estimate.push(*run)),
+                None => source.each_run(|run| estimate.push(run)),
+            }
+            estimate.take_table(table_bytes)
+        };
+        if bounds.surely_take_table(extent.first, table_bytes) || count() {
+            Judged::Table(plan)
+        } else {
+            Judged::Lists(rows)
+        }
+    }
+
+    /// Bytes of the record and the body.
+    fn bytes(&self) -> u64 {
+        let leaves = self.chunks.iter().map(|(_, form)| match form {
+            Form::Linear { .. } => 0,
+            Form::Leaf(shape) => u64::from(shape.bits()),
+        });
+        self.extent.table_bytes(leaves.sum())
+    }
+}
+
+/// The runs of a segment whose chunks are all linear or absent.
+struct Rows {
+    runs: Option<Vec<Run>>,
+    joiner: Joiner,
+}
+
+impl Rows {
+    #[inline]
+    fn push(&mut self, run: Run) {
+        if let Some(runs) = &mut self.runs {
+            runs.extend(self.joiner.push(run));
+        }
+    }
+
+    fn finish(mut self) -> Option<Vec<Run>> {
+        let mut runs = self.runs?;
+        runs.extend(self.joiner.finish());
+        Some(runs)
+    }
+}
+
+// A segment of fewer runs need not be measured: 6 runs have 96 bytes, the smallest table and its surplus take more.
 const _: () = assert!((RECORD_WORDS + 1 + 1) * WORD_BYTES + TABLE_SURPLUS > 16 * (TABLE_RUNS_MIN as u64 - 1));

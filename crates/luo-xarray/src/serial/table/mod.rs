@@ -7,8 +7,11 @@
 
 mod gauge;
 mod read;
+mod source;
+mod stream;
 mod write;
 
-pub(super) use gauge::{SegmentGauge, TablePlan};
-pub(super) use read::{Table, TableRuns};
-pub(super) use write::TableWriter;
+pub(super) use gauge::{Bounds, Extent, Judged, ListEstimate, TablePlan};
+pub(super) use read::{Chunk, Table, TableRuns};
+pub(super) use source::{Slots, Source};
+pub(super) use stream::SegmentGauge;

@@ -1,7 +1,10 @@
 //! Reading a table in place.
 
+use core::ops::RangeInclusive;
+
 use crate::serial::chunk::{Leaf, LeafRuns};
 use crate::serial::run::Run;
+use crate::serial::wide::Wide;
 use crate::serial::wire::{ChunkWord, PartHead};
 use crate::serial::words::Block;
 use crate::serial::{CHUNK_LEN, CHUNK_SHIFT};
@@ -26,7 +29,7 @@ pub(in crate::serial) struct TableRuns<'v> {
 }
 
 /// What one chunk is.
-enum Chunk<'v> {
+pub(in crate::serial) enum Chunk<'v> {
     Absent,
     Linear(Run),
     Leaf(Leaf<'v>),
@@ -34,6 +37,7 @@ enum Chunk<'v> {
 
 impl<'v> Table<'v> {
     /// The table with this record; the directory was checked.
+    #[inline]
     pub(in crate::serial) fn new(head: &PartHead, body: Block<'v>) -> Result<Self, &'static str> {
         let (first, last) = (head.first >> CHUNK_SHIFT, head.last >> CHUNK_SHIFT);
         if body.len() < 1 + (last - first + 1) {
@@ -42,9 +46,32 @@ impl<'v> Table<'v> {
         Ok(Self { body, first, last, reference: head.reference })
     }
 
-    fn chunk(&self, number: u64) -> Result<Chunk<'v>, &'static str> {
+    /// The numbers of all chunks.
+    pub(in crate::serial) const fn chunks(&self) -> RangeInclusive<u64> {
+        self.first..=self.last
+    }
+
+    /// The first bit of the leaves, in the body.
+    pub(in crate::serial) const fn leaves(&self) -> u64 {
+        (1 + (self.last - self.first + 1)) * u64::BITS as u64
+    }
+
+    pub(in crate::serial) const fn body(&self) -> Block<'v> {
+        self.body
+    }
+
+    pub(in crate::serial) const fn reference(&self) -> u64 {
+        self.reference
+    }
+
+    pub(in crate::serial) fn word(&self, number: u64) -> Result<u64, &'static str> {
         let word = number.checked_sub(self.first).and_then(|at| self.body.word(1 + at));
-        let word = word.ok_or("a chunk outside its table")?;
+        word.ok_or("a chunk outside its table")
+    }
+
+    #[inline]
+    pub(in crate::serial) fn chunk(&self, number: u64) -> Result<Chunk<'v>, &'static str> {
+        let word = self.word(number)?;
         match ChunkWord::decode(word).ok_or("a chunk word of an unknown kind")? {
             ChunkWord::Absent => Ok(Chunk::Absent),
             ChunkWord::Linear { value, step } => {
@@ -55,18 +82,19 @@ impl<'v> Table<'v> {
                 run.map(Chunk::Linear).ok_or("a chunk whose values leave the range of u64")
             }
             ChunkWord::Leaf { at, shape } => {
-                let leaves = (1 + (self.last - self.first + 1)) * u64::from(u64::BITS);
-                Leaf::new(self.body, leaves + at, shape, self.reference).map(Chunk::Leaf)
+                Leaf::new(self.body, self.leaves() + at, shape, self.reference).map(Chunk::Leaf)
             }
         }
     }
 
     /// The value at an index between the first and the last of the record.
-    pub(in crate::serial) fn get(&self, index: u64) -> Result<Option<u64>, &'static str> {
+    #[expect(clippy::inline_always, reason = "compiled for the level of its caller")]
+    #[inline(always)]
+    pub(in crate::serial) fn get<W: Wide>(&self, wide: W, index: u64) -> Result<Option<u64>, &'static str> {
         match self.chunk(index >> CHUNK_SHIFT)? {
             Chunk::Absent => Ok(None),
             Chunk::Linear(run) => Ok(run.value_at(index)),
-            Chunk::Leaf(leaf) => leaf.get(index),
+            Chunk::Leaf(leaf) => leaf.get(wide, index),
         }
     }
 

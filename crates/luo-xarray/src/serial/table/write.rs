@@ -1,88 +1,78 @@
 //! Writing a table.
 
-use super::TablePlan;
-use super::gauge::chunks_of;
+use super::gauge::{Extent, TablePlan};
+use super::source::{Loaded, Source};
 use crate::serial::CHUNK_SHIFT;
-use crate::serial::bits::{BitWriter, Sink};
-use crate::serial::chunk::{ChunkImage, ChunkStat, Form};
-use crate::serial::run::Run;
+use crate::serial::bits::{BitWriter, Fields, Sink};
+use crate::serial::chunk::{ChunkStat, Form, Scratch, write_leaf};
+use crate::serial::wide::Wide;
 use crate::serial::wire::{ChunkWord, Kind, PartHead};
 
-/// Writes the body of a table while the runs of its segment pass by a second time.
-pub(in crate::serial) struct TableWriter<'s, S: Sink> {
-    chunks: alloc::vec::IntoIter<ChunkStat>,
-    reference: u64,
-    /// The chunk whose runs pass by.
-    number: Option<u64>,
-    /// Its leaf, if it needs one.
-    leaf: Option<(ChunkStat, ChunkImage)>,
-    writer: BitWriter<'s, S>,
-}
-
-impl TablePlan {
+impl Extent {
     /// The table's record.
     pub(in crate::serial) const fn head(&self, body: u64) -> PartHead {
         PartHead { first: self.first, last: self.last, reference: self.reference, kind: Kind::Table, body }
     }
 }
 
-impl<'s, S: Sink> TableWriter<'s, S> {
+impl TablePlan {
+    /// The table's record, without the place of its body.
+    pub(in crate::serial) const fn head(&self) -> PartHead {
+        self.extent.head(0)
+    }
+
+    /// Writes the body, its first word without the checksum. `source` is what was measured.
+    #[expect(clippy::inline_always, reason = "compiled for the level of its caller")]
+    #[inline(always)]
+    pub(in crate::serial) fn write<S: Source, W: Wide>(&self, wide: W, source: &S, sink: &mut impl Sink) {
+        self.write_words(sink);
+        let mut writer = BitWriter::new(sink);
+        let (mut scratch, mut fields) = (Scratch::default(), Fields::default());
+        let mut mixed = self.lines.iter();
+        let mut lines_of = |wanted| mixed.find(|(number, _)| *number == wanted).map(|(_, lines)| *lines);
+        for (stat, form) in &self.chunks {
+            let Form::Leaf(shape) = form else { continue };
+            let (content, lines) = match source.load(wide, stat.number, &mut scratch) {
+                Loaded::Mixed(content) => (Some(content), lines_of(stat.number)),
+                Loaded::Linear(run) => {
+                    let own = scratch.all_of(&run);
+                    (own, own.map(|own| ChunkStat::of(wide, stat.number, &own).1))
+                }
+                Loaded::Absent => (None, None),
+            };
+            let Some((content, lines)) = content.zip(lines) else {
+                unreachable!("a table is written from the entries that were measured")
+            };
+            fields.clear();
+            write_leaf(wide, shape, (self.extent.reference, stat.min), &content, &lines, &mut fields);
+            writer.append(&fields);
+        }
+        writer.finish();
+    }
+
     /// Writes the first word, without its checksum, and the chunk words.
-    pub(in crate::serial) fn new(plan: TablePlan, sink: &'s mut S) -> Self {
+    fn write_words(&self, sink: &mut impl Sink) {
         sink.put(0);
         let mut at = 0;
-        let mut next = plan.first >> CHUNK_SHIFT;
-        for chunk in &plan.chunks {
+        let mut next = self.extent.first >> CHUNK_SHIFT;
+        for (chunk, form) in &self.chunks {
             (next..chunk.number).for_each(|_| sink.put(ChunkWord::Absent.encode()));
             next = chunk.number + 1;
-            let word = match chunk.form(plan.reference) {
-                Form::Linear { value, step } => ChunkWord::Linear { value, step },
-                Form::Leaf(shape) => {
-                    let here = at;
-                    at += u64::from(shape.bits());
-                    ChunkWord::Leaf { at: here, shape }
-                }
-            };
-            sink.put(word.encode());
+            sink.put(form.word(&mut at).encode());
         }
-        let TablePlan { reference, chunks, .. } = plan;
-        let writer = BitWriter::new(sink);
-        Self { chunks: chunks.into_iter(), reference, number: None, leaf: None, writer }
     }
+}
 
-    /// Takes the next run, which lies in the segment.
-    pub(in crate::serial) fn push(&mut self, run: &Run) {
-        for piece in chunks_of(run) {
-            let number = piece.first() >> CHUNK_SHIFT;
-            if self.number != Some(number) {
-                self.close();
-                self.open(number);
-            }
-            if let Some((_, image)) = &mut self.leaf {
-                image.push(&piece);
+impl Form {
+    /// The chunk's word. `at` is where its leaf begins, and then where the next one does.
+    pub(in crate::serial) fn word(&self, at: &mut u64) -> ChunkWord {
+        match *self {
+            Self::Linear { value, step } => ChunkWord::Linear { value, step },
+            Self::Leaf(shape) => {
+                let here = *at;
+                *at += u64::from(shape.bits());
+                ChunkWord::Leaf { at: here, shape }
             }
         }
-    }
-
-    /// Prepares for the chunk of this number, if it has a leaf.
-    fn open(&mut self, number: u64) {
-        self.number = Some(number);
-        let chunk = self.chunks.next().filter(|chunk| chunk.number == number);
-        let chunk =
-            chunk.unwrap_or_else(|| unreachable!("a table is written from the runs that were measured"));
-        if let Form::Leaf(shape) = chunk.form(self.reference) {
-            self.leaf = Some((chunk, ChunkImage::new(shape)));
-        }
-    }
-
-    fn close(&mut self) {
-        if let Some((chunk, image)) = self.leaf.take() {
-            image.write(self.reference, chunk.min, &mut self.writer);
-        }
-    }
-
-    pub(in crate::serial) fn finish(mut self) {
-        self.close();
-        self.writer.finish();
     }
 }

@@ -6,7 +6,9 @@ mod model;
 mod patterns;
 mod sizes;
 mod stored;
+mod slots;
 mod threads;
+mod wide;
 
 use alloc::vec::Vec;
 

@@ -1,0 +1,107 @@
+//! Where the entries of a segment come from when its table is written: runs, or slots.
+
+use core::ops::RangeInclusive;
+
+use crate::serial::chunk::{Content, SLOTS, Scratch, each_run, linear};
+use crate::serial::run::{Joiner, Run};
+use crate::serial::wide::{Portable, Wide};
+use crate::serial::{CHUNK_LEN, CHUNK_SHIFT};
+
+/// The entries of one segment. There is at least one.
+pub(in crate::serial) trait Source {
+    /// The numbers of chunks that may have entries.
+    fn chunks(&self) -> RangeInclusive<u64>;
+
+    /// What is in a chunk. To be inlined, so that it is compiled for the level of its caller.
+    fn load<'c, W: Wide>(&'c self, wide: W, number: u64, scratch: &'c mut Scratch) -> Loaded<'c>;
+
+    /// All runs of neighbours, ascending.
+    fn each_run(&self, take: impl FnMut(Run));
+}
+
+/// What is in a chunk.
+pub(in crate::serial) enum Loaded<'c> {
+    Absent,
+    /// One run over all indices.
+    Linear(Run),
+    /// Anything, even that.
+    Mixed(Content<'c>),
+}
+
+/// The slots of one segment, from its first index on, in whole chunks. Those that hold `hole` are holes.
+#[derive(Clone, Copy, Debug)]
+pub(in crate::serial) struct Slots<'s> {
+    /// The number of the first chunk.
+    pub(in crate::serial) first: u64,
+    pub(in crate::serial) chunks: &'s [[u64; SLOTS]],
+    pub(in crate::serial) hole: Option<u64>,
+}
+
+impl Source for &[Run] {
+    fn chunks(&self) -> RangeInclusive<u64> {
+        let (first, last) = (self.first().map_or(0, Run::first), self.last().map_or(0, Run::last));
+        first >> CHUNK_SHIFT..=last >> CHUNK_SHIFT
+    }
+
+    #[expect(clippy::inline_always, reason = "compiled for the level of its caller")]
+    #[inline(always)]
+    fn load<'c, W: Wide>(&'c self, _: W, number: u64, scratch: &'c mut Scratch) -> Loaded<'c> {
+        let (first, last) = (number << CHUNK_SHIFT, number << CHUNK_SHIFT | u64::from(CHUNK_LEN - 1));
+        let near = self.partition_point(|run| run.last() < first);
+        scratch.clear();
+        for run in self.get(near..).unwrap_or_default() {
+            if run.first() > last {
+                break;
+            }
+            let piece = run.clip(first, last);
+            if piece.distance() == u64::from(CHUNK_LEN - 1) {
+                return Loaded::Linear(piece);
+            }
+            scratch.push(&piece);
+        }
+        scratch.content().map_or(Loaded::Absent, Loaded::Mixed)
+    }
+
+    fn each_run(&self, mut take: impl FnMut(Run)) {
+        let mut joiner = Joiner::new();
+        self.iter().filter_map(|run| joiner.push(*run)).for_each(&mut take);
+        joiner.finish().into_iter().for_each(take);
+    }
+}
+
+impl Source for Slots<'_> {
+    fn chunks(&self) -> RangeInclusive<u64> {
+        self.first..=self.first + (self.chunks.len() as u64).saturating_sub(1)
+    }
+
+    #[expect(clippy::inline_always, reason = "compiled for the level of its caller")]
+    #[inline(always)]
+    fn load<'c, W: Wide>(&'c self, wide: W, number: u64, scratch: &'c mut Scratch) -> Loaded<'c> {
+        let at = luo_kho::ByteLen::new(number - self.first).as_usize();
+        let Some(slots) = self.chunks.get(at) else { return Loaded::Absent };
+        if let Some(run) = linear(slots, number, self.hole) {
+            return Loaded::Linear(run);
+        }
+        if let Some(hole) = self.hole {
+            scratch.take(wide, slots, hole);
+            if !scratch.is_full() {
+                return scratch.content().map_or(Loaded::Absent, Loaded::Mixed);
+            }
+        }
+        Loaded::Mixed(Content::full(slots))
+    }
+
+    fn each_run(&self, mut take: impl FnMut(Run)) {
+        let mut joiner = Joiner::new();
+        let mut scratch = Scratch::default();
+        let mut push = |run: Run| joiner.push(run).into_iter().for_each(&mut take);
+        for number in self.chunks() {
+            match self.load(Portable, number, &mut scratch) {
+                Loaded::Absent => {}
+                Loaded::Linear(run) => push(run),
+                Loaded::Mixed(content) => each_run(number, &content, &mut push),
+            }
+        }
+        joiner.finish().into_iter().for_each(take);
+    }
+}
