@@ -10,7 +10,6 @@ use luo_xarray::page_map::PageStore;
 
 use crate::abi::{Form, Payload};
 use crate::options::Options;
-use crate::port::Sort;
 use crate::{Attributes, MemfdError, Port, copy};
 
 pub(crate) fn retrieve<P: Port>(
@@ -42,9 +41,9 @@ fn find<P: Port>(
     recorded: &Attributes,
 ) -> Result<P::File, MemfdError> {
     let file = port.attached(memory, segment, recorded)?;
-    if port.sort(&file)? != Sort::Memfd {
-        return Err(MemfdError::NotAMemfd);
+    match port.arrival(&file) {
+        Some(found) => found.is_arrival_of(recorded)?,
+        None => port.look(&file)?.is_arrival_of(recorded)?,
     }
-    port.look(&file)?.is_arrival_of(recorded)?;
     Ok(file)
 }

@@ -153,15 +153,19 @@ pub fn bonds(file: BorrowedFd<'_>) -> Result<Option<&'static str>, HostError> {
 pub fn arrived(mut descriptor: OwnedFd, wanted: &Attributes) -> Result<(OwnedFd, Attributes), HostError> {
     use std::os::fd::AsFd as _;
 
-    let found = look(descriptor.as_fd())?;
+    // Each call lies inside the pause: nothing is asked twice.
+    let mut arrival = look(descriptor.as_fd())?;
     let fixed = |status: Status| status.only(Status::FIXED);
-    if (found.access, fixed(found.status)) != (wanted.access, fixed(wanted.status)) {
+    if (arrival.access, fixed(arrival.status)) != (wanted.access, fixed(wanted.status)) {
         // A new kernel opens everything to be read and written. This opening is ours alone: it may be changed.
         descriptor = reopen(descriptor.as_fd(), flags::access(wanted.access) | flags::status(wanted.status))?;
         place(descriptor.as_fd(), wanted)?;
+        arrival = look(descriptor.as_fd())?;
     }
-    close_on_exec(descriptor.as_fd(), wanted.close_on_exec)?;
-    let arrival = look(descriptor.as_fd())?;
+    if arrival.close_on_exec != wanted.close_on_exec {
+        close_on_exec(descriptor.as_fd(), wanted.close_on_exec)?;
+        arrival.close_on_exec = wanted.close_on_exec;
+    }
     Ok((descriptor, arrival))
 }
 

@@ -85,7 +85,12 @@ impl Port for Linux {
         segment: FrameRange,
         wanted: &Attributes,
     ) -> Result<Memfd, MemfdError> {
-        let (descriptor, arrival) = linux::arrived(process::attached(memory, segment)?, wanted)?;
+        let arrived = linux::arrived(process::attached(memory, segment)?, wanted);
+        // Only files in memory can be sealed.
+        let (descriptor, arrival) = arrived.map_err(|error| match error.call {
+            "fcntl(F_GET_SEALS)" => MemfdError::NotAMemfd,
+            _ => error.into(),
+        })?;
         Ok(Memfd::arrived(descriptor, arrival))
     }
 

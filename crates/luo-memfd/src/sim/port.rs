@@ -69,8 +69,10 @@ impl Port for SimHost {
     ) -> Result<SimMemfd, MemfdError> {
         self.call("dup")?;
         let file = memory.attached(segment)?.downcast_ref::<SimFile>();
-        let file =
-            file.filter(|file| file.description::<Opening>().is_some()).ok_or(MemfdError::NotAMemfd)?;
+        let is_memfd = |file: &&SimFile| {
+            file.description::<Opening>().is_some_and(|opening| opening.inode.guise == Guise::Memfd)
+        };
+        let file = file.filter(is_memfd).ok_or(MemfdError::NotAMemfd)?;
         let mut found = SimMemfd::of(file.clone(), wanted.close_on_exec, None);
         if found.attributes().access != wanted.access {
             found = found.reopen(wanted.access);

@@ -1,6 +1,7 @@
 //! What can go wrong with a machine.
 
 use crate::guest::LookError;
+use crate::state::StateError;
 
 /// What went wrong with a machine.
 #[derive(Debug, thiserror::Error)]
@@ -39,6 +40,9 @@ pub(crate) enum MachineError {
         /// What differs.
         what: &'static str,
     },
+    /// Its state cannot be written or read.
+    #[error(transparent)]
+    State(#[from] StateError),
     /// Guest memory could not be read or written.
     #[error(transparent)]
     Look(#[from] LookError),

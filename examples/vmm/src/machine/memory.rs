@@ -2,7 +2,8 @@
 
 use std::io;
 
-use luo_memfd::linux::{GuestError, GuestLayout};
+use luo_core::Identity;
+use luo_memfd::linux::GuestError;
 use luo_memfd::{Linux, Memfd, Port as _};
 use vm_memory::mmap::MmapRegionError;
 use vm_memory::{GuestAddress, GuestMemoryMmap, GuestRegionCollectionError, GuestRegionMmap, MmapRegion};
@@ -11,7 +12,11 @@ use crate::guest::Layout;
 
 /// The regions of a guest, mapped shared. Clones share the mappings.
 #[derive(Clone, Debug)]
-pub(crate) struct Mapped(GuestMemoryMmap);
+pub(crate) struct Mapped {
+    guest: GuestMemoryMmap,
+    /// Which files they are of, in the order of the regions.
+    files: Vec<Identity>,
+}
 
 /// Whether mapping puts the pages in place too.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -80,23 +85,21 @@ impl Mapped {
             Ok(region.ok_or(GuestRegionCollectionError::UnsortedMemoryRegions)?)
         };
         let mapped = regions.into_iter().zip(memfds).map(region).collect::<Result<Vec<_>, MapError>>()?;
-        Ok(Self(GuestMemoryMmap::from_regions(mapped)?))
+        Ok(Self { guest: GuestMemoryMmap::from_regions(mapped)?, files: identities(memfds) })
     }
 
     /// The memory, by guest addresses.
     pub(crate) const fn guest(&self) -> &GuestMemoryMmap {
-        &self.0
+        &self.guest
     }
 
     /// Whether it is mapped from these memfds, in this order.
-    ///
-    /// # Errors
-    ///
-    /// [`MapError::Guest`].
-    pub(super) fn is_in(&self, memfds: &[Memfd]) -> Result<bool, MapError> {
-        let port = Linux::new();
-        let (mapped, _) = GuestLayout::take_apart(&self.0)?;
-        let same = |(one, other): (&Memfd, &Memfd)| port.identity(one) == port.identity(other);
-        Ok(mapped.len() == memfds.len() && mapped.iter().zip(memfds).all(same))
+    pub(super) fn is_in(&self, memfds: &[Memfd]) -> bool {
+        self.files == identities(memfds)
     }
+}
+
+fn identities(memfds: &[Memfd]) -> Vec<Identity> {
+    let port = Linux::new();
+    memfds.iter().map(|memfd| port.identity(memfd)).collect()
 }

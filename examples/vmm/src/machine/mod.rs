@@ -21,7 +21,9 @@ mod threads;
 mod tests;
 
 use std::sync::Arc;
+use std::thread;
 
+use luo_core::Version;
 use luo_kho::Owned;
 use parking_lot::Mutex;
 
@@ -201,6 +203,18 @@ impl Machine {
         Ok(())
     }
 
+    /// Does once what [`restore`](Self::restore) will do, with the state that it has already: what is done for the first
+    /// time takes longer, and this is before anybody waits. Writes no guest memory.
+    ///
+    /// # Errors
+    ///
+    /// [`MachineError`]; the machine is of no use then.
+    pub(crate) fn rehearse(&mut self, version: Version) -> Result<(), MachineError> {
+        let state = self.state_of(self.vcpus.iter().map(Vcpu::save).collect::<Result<_, _>>()?)?;
+        let state = MachineState::read(version, &state.write(version)?)?;
+        self.restore(&state)
+    }
+
     /// Puts vCPUs where the state says. Writes no guest memory.
     ///
     /// # Errors
@@ -244,7 +258,17 @@ impl Machine {
         let entry = Entry::by(owned);
         self.shared.begin();
         self.running = true;
-        self.seats.iter().zip(self.vcpus.drain(..)).try_for_each(|(seat, vcpu)| seat.take(vcpu, entry))
+        self.seats.iter().zip(self.vcpus.drain(..)).try_for_each(|(seat, vcpu)| seat.take(vcpu, entry))?;
+        self.make_room();
+        Ok(())
+    }
+
+    /// Lets the vCPUs go first, until one was entered or cannot be. On a processor that they share with the calling thread
+    /// they would otherwise wait until its time slice is over: milliseconds.
+    fn make_room(&self) {
+        while !self.shared.has_entered() && self.seats.iter().all(Seat::is_there) {
+            thread::yield_now();
+        }
     }
 
     /// Takes the guest out: afterwards nobody writes its memory. Marks when the last vCPU was out.

@@ -39,7 +39,7 @@ impl Saved {
     /// Makes a machine in these files, unless there is one already, made beforehand from the same ones.
     fn machine(&mut self, kind: Kind, layout: Layout) -> Result<&mut Machine, Refusal> {
         if let Some(machine) = &self.machine
-            && !machine.memory().is_in(&self.files).map_err(Refusal::new)?
+            && !machine.memory().is_in(&self.files)
         {
             return Err(Refusal::because("the machine that was made beforehand is in other files"));
         }

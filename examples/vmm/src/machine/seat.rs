@@ -68,6 +68,11 @@ impl Seat {
         if sent { Ok(()) } else { Err(MachineError::Gone { vcpu: self.number }) }
     }
 
+    /// Whether its thread lives.
+    pub(super) fn is_there(&self) -> bool {
+        !self.thread.is_finished()
+    }
+
     /// Takes the thread out of the guest.
     pub(super) fn kick(&self) {
         let Some(thread) = &self.thread else { return };
@@ -101,6 +106,7 @@ fn sit(number: u32, shared: &Shared, taken: &Receiver<(Vcpu, Entry)>, leave: &Se
     while let Ok((mut vcpu, entry)) = taken.recv() {
         let ran = vcpu.run(entry, shared);
         let at = now();
+        shared.left();
         // The worst moment: nobody is in the guest, and its state is about to be saved.
         let state = ran.and_then(|()| shared.ring(number)).and_then(|()| vcpu.save());
         if leave.send(Left { vcpu, state, at }).is_err() {

@@ -69,6 +69,16 @@ impl Shared {
         }
     }
 
+    /// A vCPU came out.
+    pub(super) fn left(&self) {
+        self.entered.store(true, Ordering::Relaxed);
+    }
+
+    /// Whether a vCPU was entered since the machine began to run, or could not be.
+    pub(super) fn has_entered(&self) -> bool {
+        self.entered.load(Ordering::Relaxed)
+    }
+
     /// A character for the serial port; at the end of a line the doorbell is rung.
     pub(super) fn print(&self, vcpu: u32, character: u8) -> Result<(), MachineError> {
         if self.devices.lock().print(vcpu, character) { self.ring(vcpu) } else { Ok(()) }

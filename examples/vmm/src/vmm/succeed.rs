@@ -9,7 +9,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, anyhow, bail};
-use luo_core::{Luo, Updated};
+use luo_core::{Luo, Registry, Updated, Version};
 use luo_kho::Owned;
 use luo_kho::process::{Arrival, Control, Listener, ProcessKho, Request, Terms, connect};
 use luo_memfd::Memfd;
@@ -38,6 +38,7 @@ pub(super) fn terms(asked: Limits) -> Terms {
 
 /// What a successor has before it has the guest.
 struct Successor {
+    registry: Registry,
     saved: Arc<Mutex<Saved>>,
     trace: Arc<Trace>,
     /// The control socket: the predecessor's, until the commit.
@@ -98,7 +99,8 @@ impl Successor {
         let caller = arrival.take(parts::CALLER);
         let trace = Arc::new(Trace::open(&folder.trace()).context("the trace cannot be opened")?);
         let saved = parts::saved(run.shape.vcpus, Vec::new(), &folder, &trace)?;
-        Ok(Self { saved, trace, control, caller, folder, run })
+        let registry = parts::registry(&saved, run.vmm_version)?;
+        Ok(Self { registry, saved, trace, control, caller, folder, run })
     }
 
     /// Makes the machine. Its pages are put in place, and nothing is changed in them.
@@ -109,12 +111,14 @@ impl Successor {
         let mut saved = self.saved.lock();
         let (devices, trace) = (Arc::clone(&saved.devices), Arc::clone(&self.trace));
         let kind = kind_of(self.run.shape.guest);
-        saved.machine = Some(Machine::new(kind, layout, memory, devices, trace)?);
+        let mut machine = Machine::new(kind, layout, memory, devices, trace)?;
+        machine.rehearse(Version(self.run.vmm_version))?;
+        saved.machine = Some(machine);
         Ok(())
     }
 
     /// Waits for the offer, makes everything again, commits, and lets the guest run.
-    fn take_over(self, arrival: Arrival, came_back: Option<String>) -> Result<Vmm> {
+    fn take_over(mut self, arrival: Arrival, came_back: Option<String>) -> Result<Vmm> {
         let sabotage = self.run.sabotage.filter(|_| came_back.is_none());
         self.saved.lock().misread = sabotage == Some(Sabotage::Misread);
         let (kho, answer) = arrival.adopt()?;
@@ -122,7 +126,8 @@ impl Successor {
         Sabotage::strike(sabotage, Sabotage::DieAfterOffer);
         Sabotage::strike(sabotage, Sabotage::HangAfterOffer);
         Sabotage::strike(sabotage, Sabotage::KillGuardian);
-        let (updated, owned) = match self.restore(kho, sabotage) {
+        let registry = core::mem::take(&mut self.registry);
+        let (updated, owned) = match self.restore(kho, registry, sabotage) {
             Ok(both) => both,
             Err(error) => {
                 answer.refuse(&told(&error));
@@ -137,8 +142,12 @@ impl Successor {
     }
 
     /// Everything that can fail, and then the commit.
-    fn restore(&self, kho: ProcessKho, sabotage: Option<Sabotage>) -> Result<(Updated<ProcessKho>, Owned)> {
-        let registry = parts::registry(&self.saved, self.run.vmm_version)?;
+    fn restore(
+        &self,
+        kho: ProcessKho,
+        registry: Registry,
+        sabotage: Option<Sabotage>,
+    ) -> Result<(Updated<ProcessKho>, Owned)> {
         let mut adopted = Luo::adopt(kho, registry).map_err(|stuck| stuck.error)?;
         let session = parts::session()?;
         let regions = adopted.files(session).count();
@@ -160,7 +169,7 @@ impl Successor {
 
     /// Lets go of what carried everything, and gets ready for the next update.
     fn settle(self, updated: Updated<ProcessKho>, owned: Owned, came_back: Option<String>) -> Result<Vmm> {
-        let Self { saved, trace, control, caller, folder, run } = self;
+        let Self { registry: _, saved, trace, control, caller, folder, run } = self;
         let mut luo = updated.finish().map_err(|stuck| stuck.error)?;
         let memfds = saved.lock().files.clone();
         preserve(&mut luo, memfds)?;

@@ -5,6 +5,7 @@ use std::fs::OpenOptions;
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
+use std::thread;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, anyhow, bail};
@@ -30,6 +31,9 @@ use crate::trace::Mark;
 const CALL: Duration = Duration::from_secs(20);
 /// Between two looks whether it is still alive.
 const LOOK: Duration = Duration::from_millis(50);
+/// Between the preparation and the pause: two time slices of the scheduler. Where the guest shares a processor with whoever
+/// prepared, it is due for some time; without it the last wait of the preparation would be a part of the pause.
+const BREATH: Duration = Duration::from_millis(6);
 
 /// Why the old program was started again, for whoever asked for the update.
 pub(super) fn came_back(back: &WayBack) -> String {
@@ -191,6 +195,7 @@ impl Vmm {
             Err(error) => return Crossing::Stayed { owned, error },
         };
         self.trace.mark(Mark::Prepared);
+        thread::sleep(BREATH);
         let frozen = match prepared.freeze(owned) {
             Ok(frozen) => frozen,
             Err(Stuck { kept: (_prepared, owned), error }) => return Crossing::Stayed { owned, error },

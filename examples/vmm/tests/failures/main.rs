@@ -4,10 +4,12 @@
 //! to be what it was when the guest was stopped, and an update by each carrier has to succeed.
 #![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "what goes wrong in a test panics")]
 
+mod footprint;
 mod guest;
 
 use std::os::unix::fs::PermissionsExt as _;
 
+use footprint::Footprint;
 use guest::{EXEC, Guest, SOCKET, signal};
 use rustix::fs::{CWD, FileType, Mode, mknodat};
 use rustix::process::Signal;
@@ -216,4 +218,35 @@ fn a_guardian_that_is_killed_before_the_offer_stops_the_update() {
     std::fs::write(&gate, frozen + &taken_back).unwrap();
     let error = guest.came_back(&reply);
     assert!(error.contains("the guardian is gone, so there would be no way back"), "it said: {error}");
+}
+
+/// Updates of one test; both together are a thousand.
+const MANY: u64 = 500;
+/// Looks at the beginning, and at the end: how many descriptors there are depends on whether the last guardian was reaped.
+const LOOKS: u64 = 50;
+
+/// Many updates, and the last programs have no more than the first.
+fn leaves_nothing(carrier: &str) {
+    let mut guest = Guest::boot();
+    let (mut first, mut last) = (Footprint::default(), Footprint::default());
+    for nth in 0..MANY {
+        guest.update_quickly(carrier);
+        match nth {
+            0..LOOKS => first = first.or(Footprint::of(&guest)),
+            _ if nth >= MANY - LOOKS => last = last.or(Footprint::of(&guest)),
+            _ => {}
+        }
+    }
+    assert!(last.fits_into(first), "{first:?} became {last:?}");
+    guest.goes_on();
+}
+
+#[test]
+fn five_hundred_updates_by_socket_leave_nothing_behind() {
+    leaves_nothing(SOCKET);
+}
+
+#[test]
+fn five_hundred_updates_by_exec_leave_nothing_behind() {
+    leaves_nothing(EXEC);
 }
