@@ -70,7 +70,7 @@ impl Seat {
 
     /// Whether its thread lives.
     pub(super) fn is_there(&self) -> bool {
-        !self.thread.is_finished()
+        self.thread.as_ref().is_some_and(|thread| !thread.is_finished())
     }
 
     /// Takes the thread out of the guest.

@@ -16,8 +16,10 @@ use core::time::Duration;
 
 use memmap2::{MmapMut, MmapOptions};
 use rustix::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd as _, OwnedFd};
+use rustix::fs::Timespec;
 use rustix::io::Errno;
 use rustix::process::{Signal, WaitId, WaitIdOptions, pidfd_send_signal, waitid};
+use rustix::thread::futex;
 
 use super::WordPage;
 use super::program::Program;
@@ -34,6 +36,8 @@ const TICK_NANOS: i64 = 20_000_000;
 const DIGITS: usize = 10;
 const _: () = assert!(i32::MAX.ilog10() < 10 && DIGITS == 10);
 
+/// How often is looked whether it died before it watched: 20 ms.
+const LOOK: Timespec = Timespec { tv_sec: 0, tv_nsec: 20_000_000 };
 /// What its life says once it has begun to watch.
 const WATCHING: u32 = 1;
 
@@ -146,6 +150,8 @@ impl Guardian {
         Ok(guardian)
     }
 
+    /// Sleeps until it watches. Whoever looked again and again instead could keep it from being executed: for seconds, on a
+    /// processor that both share with a vCPU.
     fn await_watching(&self, patience: Duration) -> Result<(), Errno> {
         let end = std::time::Instant::now().checked_add(patience);
         // SAFETY: by the invariants it lives, and is only read.
@@ -157,7 +163,8 @@ impl Guardian {
             if end.is_some_and(|end| end < std::time::Instant::now()) {
                 return Err(Errno::TIMEDOUT);
             }
-            std::thread::sleep(Duration::from_micros(20));
+            // Woken, or not: it is looked at again.
+            let _woken = futex::wait(life, futex::Flags::PRIVATE, 0, Some(&LOOK));
         }
         Ok(())
     }
@@ -215,6 +222,7 @@ extern "C" fn guard(shared: *mut c_void) -> c_int {
     raw::set_name(c"luo-guardian");
     let Some(watch) = Watching::begin(&shared.watch) else { return 1 };
     shared.life.store(WATCHING, Ordering::Release);
+    raw::wake(&shared.life);
     match watch.until_decided() {
         None => 0,
         Some(mishap) => go_back(shared, mishap),

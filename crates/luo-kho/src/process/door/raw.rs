@@ -163,6 +163,21 @@ pub(super) fn write_at(file: i32, bytes: &[u8], at: usize) {
     let _nobody_knows = unsafe { call(libc::SYS_pwrite64, args) };
 }
 
+/// Wakes whoever of this address space sleeps until this changes.
+pub(super) fn wake(word: &core::sync::atomic::AtomicU32) {
+    let all = number(i32::MAX);
+    let args = [
+        word.as_ptr().expose_provenance(),
+        number(libc::FUTEX_WAKE | libc::FUTEX_PRIVATE_FLAG),
+        all,
+        0,
+        0,
+        0,
+    ];
+    // SAFETY: the kernel takes the address for a name, and reads nothing.
+    let _nobody_sleeps = unsafe { call(libc::SYS_futex, args) };
+}
+
 /// The number of this process; 0 never.
 pub(super) fn pid() -> usize {
     // SAFETY: no pointers.
