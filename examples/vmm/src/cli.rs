@@ -115,9 +115,9 @@ pub(crate) struct Run {
     /// Behave as this version of the VMM: 1 knows one format of the machine's state, 2 both.
     #[arg(long, value_name = "V", default_value_t = 2, value_parser = clap::value_parser!(u16).range(1..=2))]
     pub(crate) vmm_version: u16,
-    /// Take over from the VMM in that folder, which is waiting for a successor.
-    #[arg(long, hide = true)]
-    pub(crate) succeed: bool,
+    /// Take over from the process of this number, which is waiting for a successor.
+    #[arg(long, hide = true, value_name = "PID")]
+    pub(crate) succeed: Option<u32>,
     /// For tests: go wrong in this way while taking over.
     #[arg(long, hide = true)]
     pub(crate) sabotage: Option<Sabotage>,

@@ -29,9 +29,10 @@ impl Folder {
         self.0.join("control")
     }
 
-    /// Where a successor that was started beforehand calls.
-    pub(crate) fn handover(&self) -> PathBuf {
-        self.0.join("handover")
+    /// Where the successor of this process calls, if it was started beforehand. Each has a place of its own: the last one may
+    /// not have cleared its away when the next update begins.
+    pub(crate) fn handover(&self, of: u32) -> PathBuf {
+        self.0.join(format!("handover-{of}"))
     }
 
     /// What the guest printed.

@@ -63,8 +63,8 @@ pub(crate) fn run(run: Run) -> Result<()> {
     let folder = Folder::open(&run.dir).context("the folder cannot be used")?;
     let vmm = if let Some(arrival) = luo_kho::process::arrive()? {
         succeed::by_exec(arrival, run, folder)?
-    } else if run.succeed {
-        succeed::by_socket(run, folder)?
+    } else if let Some(predecessor) = run.succeed {
+        succeed::by_socket(run, folder, predecessor)?
     } else {
         begin::begin(run, folder)?
     };

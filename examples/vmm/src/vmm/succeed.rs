@@ -69,7 +69,7 @@ pub(super) fn by_exec(mut arrival: Arrival, run: Run, folder: Folder) -> Result<
 }
 
 /// Beside the predecessor, which waits at its socket.
-pub(super) fn by_socket(run: Run, folder: Folder) -> Result<Vmm> {
+pub(super) fn by_socket(run: Run, folder: Folder, predecessor: u32) -> Result<Vmm> {
     Sabotage::strike(run.sabotage, Sabotage::ExitAtOnce);
     few_descriptors(run.sabotage);
     let layout = Layout::new(run.shape.memory, run.shape.vcpus)?;
@@ -77,7 +77,7 @@ pub(super) fn by_socket(run: Run, folder: Folder) -> Result<Vmm> {
     let trace = Arc::new(Trace::open(&folder.trace()).context("the trace cannot be opened")?);
     let nobody = parts::saved(layout.vcpus(), Vec::new(), &folder, &trace)?;
     let manifest = parts::registry(&nobody, run.vmm_version)?.manifest().to_bytes();
-    let mut arrival = connect(folder.handover(), &manifest, terms(run.limits))?;
+    let mut arrival = connect(folder.handover(predecessor), &manifest, terms(run.limits))?;
     let warmed = Successor::new(&mut arrival, run, folder)
         .and_then(|successor| successor.warm_up(&arrival, layout).map(|()| successor));
     match warmed {

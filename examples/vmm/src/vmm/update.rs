@@ -72,7 +72,7 @@ fn arguments(run: &Run) -> Vec<String> {
     let Limits { blackout_ms, warm_up_ms } = run.limits;
     arguments.extend(blackout_ms.map(|ms| format!("--blackout-ms={ms}")));
     arguments.extend(warm_up_ms.map(|ms| format!("--warm-up-ms={ms}")));
-    arguments.extend(run.succeed.then(|| "--succeed".to_owned()));
+    arguments.extend(run.succeed.map(|process| format!("--succeed={process}")));
     arguments.extend(run.hash.then(|| "--hash".to_owned()));
     arguments
 }
@@ -134,13 +134,13 @@ impl Vmm {
         run.sabotage = update.sabotage;
         run.limits = update.limits;
         run.hash = update.hash;
-        run.succeed = update.carrier == cli::Carrier::Socket;
+        run.succeed = (update.carrier == cli::Carrier::Socket).then(std::process::id);
         Ok((program, run))
     }
 
     fn by_exec(&mut self, update: &Update, caller: &Request) -> Result<()> {
         let (program, run) = self.successor(update)?;
-        let back = Run { vmm_version: self.run.vmm_version, sabotage: None, succeed: false, ..run.clone() };
+        let back = Run { vmm_version: self.run.vmm_version, sabotage: None, succeed: None, ..run.clone() };
         let mut exec =
             Exec::new(program).with_arguments(arguments(&run)).with_arguments_back(arguments(&back));
         if let Some(ms) = update.limits.blackout_ms {
@@ -157,7 +157,7 @@ impl Vmm {
         let (program, run) = self.successor(update)?;
         let mut terms = terms(update.limits);
         terms.call = LOOK;
-        let mut socket = Socket::bind(self.folder.handover())?.with_terms(terms);
+        let mut socket = Socket::bind(self.folder.handover(std::process::id()))?.with_terms(terms);
         socket.carry(parts::CONTROL, self.control.as_fd())?;
         socket.carry(parts::CALLER, caller.as_fd())?;
         let mut candidate = start(&program, &run)?;
