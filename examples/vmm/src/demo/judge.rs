@@ -16,6 +16,8 @@ pub(super) struct Judge {
     pid: Option<u64>,
     /// What each vCPU showed at the last look.
     seen: Vec<Seen>,
+    /// The most, in nanoseconds, by which a vCPU's clock and the host's went on differently between two looks.
+    off: u64,
 }
 
 /// What a vCPU shows.
@@ -42,30 +44,39 @@ impl Seen {
         }
     }
 
-    /// By how many nanoseconds more or less the guest's clock went on since `before` than the host's can have.
-    fn jump(&self, before: &Self) -> i64 {
+    /// By how many nanoseconds more the guest's clock went on since `before` than the host's, at least and at most: the
+    /// host's is known as well as it was read. `None` if there was no look before.
+    fn off(&self, before: &Self) -> Option<(i64, i64)> {
         if before.khz == 0 || self.khz == 0 {
-            return 0;
+            return None;
         }
         let cycles = i128::from(self.clock) - i128::from(before.clock);
         let guest = cycles * 1_000_000 / i128::from(self.khz);
-        let host = |after: u64, before: u64| i128::from(after) - i128::from(before);
-        let (least, most) = (host(self.between.0, before.between.1), host(self.between.1, before.between.0));
-        let slack = most * i128::from(DRIFT) / 1_000_000_000 + i128::from(ROUNDING);
-        let jump = if guest < least - slack {
-            guest - least
-        } else if guest > most + slack {
-            guest - most
+        let more = |later: u64, earlier: u64| {
+            i64::try_from(guest - (i128::from(later) - i128::from(earlier))).unwrap_or(i64::MAX)
+        };
+        Some((more(self.between.1, before.between.0), more(self.between.0, before.between.1)))
+    }
+
+    /// By how many nanoseconds its clock jumped, forwards or backwards, beyond what two clocks drift apart.
+    fn jump(&self, before: &Self) -> i64 {
+        let Some((least, most)) = self.off(before) else { return 0 };
+        let time = self.between.1.saturating_sub(before.between.0);
+        let drift = u128::from(time) * u128::from(DRIFT) / 1_000_000_000 + u128::from(ROUNDING);
+        let slack = i64::try_from(drift).unwrap_or(i64::MAX);
+        if least > slack {
+            least
+        } else if most < -slack {
+            most
         } else {
             0
-        };
-        i64::try_from(jump).unwrap_or(i64::MAX)
+        }
     }
 }
 
 impl Judge {
     pub(super) fn new(vcpus: u32) -> Self {
-        Self { vcpus, pid: None, seen: vec![Seen::default(); vcpus as usize] }
+        Self { vcpus, pid: None, seen: vec![Seen::default(); vcpus as usize], off: 0 }
     }
 
     /// What is wrong with an update.
@@ -99,6 +110,11 @@ impl Judge {
         problems
     }
 
+    /// The most, in nanoseconds, by which a vCPU's clock and the host's went on differently between two looks.
+    pub(super) const fn off(&self) -> u64 {
+        self.off
+    }
+
     /// What is wrong with the guest.
     pub(super) fn verify(&mut self, reply: &Reply) -> Vec<String> {
         let mut problems = Vec::new();
@@ -111,6 +127,9 @@ impl Judge {
             if seen.steps <= before.steps || seen.lines < before.lines {
                 let (was, is) = (before.steps, seen.steps);
                 problems.push(format!("vcpu {vcpu} does not go on: {was} steps, then {is}"));
+            }
+            if let Some((least, most)) = seen.off(&before) {
+                self.off = self.off.max(least.midpoint(most).unsigned_abs());
             }
             let jump = seen.jump(&before);
             if jump != 0 {

@@ -157,7 +157,11 @@ fn tell(demo: &Demo, title: String, guest: &mut Guest, bar: &ProgressBar) -> Res
     bar.set_message("verifying");
     let last = guest.stop()?;
     story.problems = judge.verify(&last);
-    story.counted = counted(&last, demo.shape.vcpus);
+    story.counted = format!(
+        "{}; between two looks the guest's clock went on as the host's, to within {}",
+        counted(&last, demo.shape.vcpus),
+        phases::ms(judge.off())
+    );
     Ok(story)
 }
 

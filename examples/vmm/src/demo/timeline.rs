@@ -52,7 +52,9 @@ pub(super) fn verdict(story: &Story) -> String {
     let good = story.rows.iter().filter(|row| row.problems.is_empty()).count();
     let all = story.rows.len();
     if story.passed() {
-        format!("PASS: {all} updates; no byte, no interrupt and no line of output was lost or came twice")
+        format!(
+            "PASS: {all} updates; no byte, no interrupt and no line of output was lost or came twice, and time never went backwards"
+        )
     } else {
         format!("FAIL: {good} of {all} updates were as they have to be")
     }

@@ -48,7 +48,7 @@ impl Host {
         let before = counters();
         machine.run(&self.owned).unwrap();
         for _ in 0..3000 {
-            std::thread::sleep(Duration::from_millis(10));
+            thread::sleep(Duration::from_millis(10));
             if counters().iter().zip(&before).all(|(now, before)| now - before >= steps) {
                 return machine.stop().unwrap();
             }
