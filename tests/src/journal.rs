@@ -1,8 +1,8 @@
 //! The journal: everything that participants were asked, in order, by every program of a host.
 //!
 //! - An **entry** says which program asked whom to do what, and whether that was refused.
-//! - A **question** is a point at which a participant may refuse: at the beginning and at the end of every callback
-//!   that may fail. Questions of one host are numbered from 0, so that a sweep can let each of them fail once.
+//! - A **question** is a point at which a participant may refuse, or panic: at the beginning and at the end of every
+//!   callback that may fail. Questions of one host are numbered from 0, so that a sweep can let each of them fail once.
 //!
 //! [`Journal::check`] knows which callback may follow which for one participant, and panics at any other.
 
@@ -10,6 +10,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use luo_core::{Kind, Refusal};
+use luo_kho::sim::{Counters, Machine};
 use parking_lot::Mutex;
 
 /// Tells the programs of one host apart: numbered from 0 in the order in which they came.
@@ -47,7 +48,7 @@ pub enum Act {
 }
 
 /// One line.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Entry {
     /// Which program asked.
     pub program: ProgramId,
@@ -67,6 +68,13 @@ pub struct Planned {
     pub nth: u64,
 }
 
+/// What a participant panics with because a test has planned it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct PlannedPanic {
+    /// The question.
+    pub nth: u64,
+}
+
 /// The log of a host. Clones name the same log.
 #[derive(Clone, Debug, Default)]
 pub struct Journal(Arc<Mutex<Pages>>);
@@ -76,7 +84,16 @@ struct Pages {
     entries: Vec<Entry>,
     questions: Vec<(Who, Act)>,
     refusals: BTreeSet<u64>,
+    panics: BTreeSet<u64>,
+    stubborn: BTreeSet<Act>,
     busy: BTreeSet<Who>,
+    misfortunes: u64,
+    /// Files are prepared ahead of time, in an order that is not theirs.
+    ahead: bool,
+    /// Programs that a panic has ended: what unwinding does with what they had is no longer of interest.
+    gone: BTreeSet<ProgramId>,
+    watched: Option<Machine>,
+    moments: Vec<Counters>,
 }
 
 /// The journal in the hand of one program's participants.
@@ -111,6 +128,44 @@ impl Journal {
         pages.refusals.insert(nth);
     }
 
+    /// Question number `nth` of all is answered with a panic. May be said for many.
+    pub fn panic_at(&self, nth: u64) {
+        self.0.lock().panics.insert(nth);
+    }
+
+    /// From now on everybody refuses this.
+    pub fn refuse_every(&self, act: Act) {
+        self.0.lock().stubborn.insert(act);
+    }
+
+    /// Forgets every refusal and every panic that was planned.
+    pub fn forgive(&self) {
+        let mut pages = self.0.lock();
+        pages.refusals.clear();
+        pages.panics.clear();
+        pages.stubborn.clear();
+    }
+
+    /// Programs that a planned panic has ended. Nothing is written of them since.
+    pub fn gone(&self) -> Vec<ProgramId> {
+        self.0.lock().gone.iter().copied().collect()
+    }
+
+    /// From now on files may be prepared ahead of time in any order: that of cancelling is no longer checked.
+    pub fn expect_any_order(&self) {
+        self.0.lock().ahead = true;
+    }
+
+    /// How many refusals and panics were planned and have come.
+    pub fn misfortunes(&self) -> u64 {
+        self.0.lock().misfortunes
+    }
+
+    /// How many questions there were.
+    pub fn asked(&self) -> u64 {
+        self.0.lock().questions.len() as u64
+    }
+
     /// From now on `who` refuses to be finished, or no longer does.
     pub fn set_busy(&self, who: Who, busy: bool) {
         let mut pages = self.0.lock();
@@ -124,6 +179,16 @@ impl Journal {
     /// Every question so far, by number.
     pub fn questions(&self) -> Vec<(Who, Act)> {
         self.0.lock().questions.clone()
+    }
+
+    /// From now on writes down how much has happened on this machine at each question.
+    pub fn watch(&self, machine: &Machine) {
+        self.0.lock().watched = Some(machine.clone());
+    }
+
+    /// How much had happened at each question since the machine was [watched](Self::watch).
+    pub fn moments(&self) -> Vec<Counters> {
+        self.0.lock().moments.clone()
     }
 
     /// Every entry so far.
@@ -152,6 +217,7 @@ impl Journal {
     /// each success is undone at most once and no failure is, and unless undo ran in reverse.
     pub fn check(&self) {
         let entries = self.entries();
+        let ahead = self.0.lock().ahead;
         let mut standings: BTreeMap<(ProgramId, Who), Standing> = BTreeMap::new();
         for (line, entry) in entries.iter().enumerate() {
             let first = match entry.who {
@@ -161,20 +227,27 @@ impl Journal {
             let standing = standings.entry((entry.program, entry.who)).or_insert(first);
             match standing.after(entry) {
                 Some(next) => *standing = next,
-                None => panic!("line {line}: {entry:?} while {standing:?}\n{entries:#?}"),
+                None => panic!("line {line}: {entry:?} while {standing:?}, after\n{}", lines(&entries, line)),
             }
         }
         let programs: BTreeSet<_> = entries.iter().map(|entry| entry.program).collect();
         for program in programs {
             let own = || entries.iter().filter(|entry| entry.program == program && !entry.refused);
             assert_reversed(own(), Act::Freeze, Act::Unfreeze);
-            assert_reversed(own(), Act::Prepare, Act::Cancel);
+            if !ahead {
+                assert_reversed(own(), Act::Prepare, Act::Cancel);
+            }
         }
     }
 
     /// [`check`](Self::check), and panics if a participant of `program` is left half way: prepared or frozen.
     pub fn check_settled(&self, program: ProgramId) {
         self.check();
+        self.check_half_way(program);
+    }
+
+    /// Panics if a participant of `program` is left half way: prepared or frozen.
+    pub fn check_half_way(&self, program: ProgramId) {
         let count = |act| {
             let mut whos = self.order(program, act);
             whos.sort_unstable();
@@ -186,6 +259,13 @@ impl Journal {
         assert_eq!(frozen, count(Act::Unfreeze).len() + departed, "every freeze was undone, or led away");
         assert_eq!(prepared, count(Act::Cancel).len() + departed, "every prepare was undone, or led away");
     }
+}
+
+/// What the same program did before, as text.
+fn lines(entries: &[Entry], until: usize) -> String {
+    let program = entries.get(until).map(|entry| entry.program);
+    let before = entries.iter().take(until).filter(|entry| Some(entry.program) == program);
+    before.map(|entry| format!("{:?} {:?} refused: {}\n", entry.who, entry.act, entry.refused)).collect()
 }
 
 /// Undo runs in exactly the reverse order: what is undone is always the newest that is still done.
@@ -273,11 +353,24 @@ impl Pen {
         let mut pages = self.journal.0.lock();
         let nth = pages.questions.len() as u64;
         pages.questions.push((who, act));
-        if pages.refusals.remove(&nth) { Err(Refusal::new(Planned { nth })) } else { Ok(()) }
+        let moment = pages.watched.as_ref().map(Machine::counters);
+        pages.moments.extend(moment);
+        let panics = pages.panics.remove(&nth);
+        let refuses = pages.refusals.remove(&nth) || pages.stubborn.contains(&act);
+        pages.misfortunes += u64::from(panics || refuses);
+        drop(pages);
+        if panics {
+            self.journal.0.lock().gone.insert(self.program);
+            std::panic::panic_any(PlannedPanic { nth });
+        }
+        if refuses { Err(Refusal::new(Planned { nth })) } else { Ok(()) }
     }
 
     fn write(&self, who: Who, act: Act, refused: bool) {
         let entry = Entry { program: self.program, who, act, refused };
-        self.journal.0.lock().entries.push(entry);
+        let mut pages = self.journal.0.lock();
+        if !pages.gone.contains(&self.program) {
+            pages.entries.push(entry);
+        }
     }
 }

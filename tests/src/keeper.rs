@@ -17,6 +17,7 @@ use luo_kho::{ByteLen, Name, PreservedArray};
 
 use crate::file::{Contents, NO_COPY, Pin, STAYS, SimFile};
 use crate::journal::{Act, Pen, Who};
+use crate::mischief;
 use crate::payload::FileRecord;
 use crate::pool::{Pool, Share};
 
@@ -29,6 +30,9 @@ pub const LATE: u32 = 1 << 29;
 /// A file with this flag makes its writer lie: it says that the file depends on the token that its position names,
 /// and looks nothing up.
 pub const LIAR: u32 = 1 << 28;
+
+/// A file with this flag has a handler that tries what it must not, and panics if it gets away with it.
+pub const NAUGHTY: u32 = 1 << 27;
 
 /// What a build speaks of one kind.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -184,6 +188,9 @@ impl FileHandler for Keeper {
             let (ByReference | Refused { .. }) = scope.conveys(SIM_FILE);
             let contents = file.contents();
             let Contents { bytes, flags, .. } = contents.clone();
+            if flags & NAUGHTY != 0 {
+                mischief::in_prepare(scope.memory())?;
+            }
             let array = if bytes.is_empty() {
                 None
             } else {
@@ -227,6 +234,9 @@ impl FileHandler for Keeper {
             if contents.bytes.len() != taken.prepared.0.bytes.len() {
                 return Err(Refusal::because("it was resized after it was prepared"));
             }
+            if contents.flags & NAUGHTY != 0 {
+                mischief::in_freeze(scope.memory(), taken.array.as_ref())?;
+            }
             taken.bring_up_to_date(&contents.bytes, scope)?;
             for kind in &self.leans_on {
                 // Looking is not counting: this share is given back at once.
@@ -268,6 +278,9 @@ impl FileHandler for Keeper {
                 None => return Err(Refusal::because("the array has no name")),
                 Some(name) => {
                     let array = PreservedArray::<u8>::restore(scope.memory(), name)?;
+                    if known.flags & NAUGHTY != 0 {
+                        mischief::in_retrieve(scope.memory(), &array)?;
+                    }
                     array.to_vec(scope.memory())?
                 }
             };
@@ -280,7 +293,7 @@ impl FileHandler for Keeper {
                 file.depend_on(&scope.file::<SimFile>(Token(*token))?);
             }
             for kind in &self.leans_on {
-                scope.shared::<Pool>(*kind)?.arrive(known.mark);
+                scope.shared::<Pool>(*kind)?.arrive(known.mark)?;
             }
             Ok(file)
         })

@@ -76,15 +76,18 @@ impl Pool {
     }
 
     /// One more file was made again.
-    pub fn arrive(&mut self, mark: u64) {
-        match &mut self.side {
-            Side::Far { expected, arrived } => {
-                assert!(!arrived.contains(&mark), "file {mark} arrives once");
-                arrived.push(mark);
-                assert!(arrived.len() as u64 <= *expected, "more files arrive than were prepared");
-            }
-            Side::Near { .. } => panic!("files arrive on the far side"),
+    ///
+    /// # Errors
+    ///
+    /// More files arrive than were prepared: what says how many is not to be believed.
+    pub fn arrive(&mut self, mark: u64) -> Result<(), Refusal> {
+        let Side::Far { expected, arrived } = &mut self.side else { panic!("files arrive on the far side") };
+        assert!(!arrived.contains(&mark), "file {mark} arrives once");
+        if arrived.len() as u64 >= *expected {
+            return Err(Refusal::because("more files arrive than were prepared"));
         }
+        arrived.push(mark);
+        Ok(())
     }
 }
 

@@ -232,6 +232,10 @@ impl Faults {
         self.counters
     }
 
+    pub(super) fn calls_of(&self, call: Call) -> u64 {
+        self.by_name.get(call as usize).copied().unwrap_or_default()
+    }
+
     pub(super) fn call(&mut self, call: Call) -> Fate {
         let nth = self.counters.calls;
         self.counters.calls += 1;

@@ -189,6 +189,11 @@ impl Machine {
         self.lock().faults.counters()
     }
 
+    /// How many calls of this name began.
+    pub fn calls_of(&self, call: Call) -> u64 {
+        self.lock().faults.calls_of(call)
+    }
+
     /// Begins to write down who makes which call, and forgets what was written down.
     pub fn begin_trace(&self) {
         self.lock().trace = Some(Vec::new());
