@@ -6,6 +6,7 @@ mod golden;
 mod no_std;
 mod program;
 mod supervise;
+mod sim;
 mod tally;
 mod test;
 mod tidy;
@@ -35,6 +36,8 @@ enum Task {
     Golden(golden::Options),
     /// Measurements, for people to read
     Bench(bench::Options),
+    /// Random updates with faults on the simulated machine, or all schedules of two or three faults
+    Sim(sim::Options),
     /// Link the kernel-agnostic crates without std and run an update
     NoStd,
     /// Watch over one test: what `test` starts
@@ -52,6 +55,7 @@ fn main() -> ExitCode {
         Task::Tidy => tidy::run(),
         Task::Golden(options) => golden::run(&options),
         Task::Bench(options) => bench::run(&options),
+        Task::Sim(options) => sim::run(&options),
         Task::NoStd => no_std::run(),
         Task::Supervise(options) => supervise::run(&options),
         Task::Hold(held) => supervise::hold(&held),
