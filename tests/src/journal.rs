@@ -88,6 +88,8 @@ struct Pages {
     stubborn: BTreeSet<Act>,
     busy: BTreeSet<Who>,
     misfortunes: u64,
+    /// How often a handler was asked what a file is.
+    identified: u64,
     /// Files are prepared ahead of time, in an order that is not theirs.
     ahead: bool,
     /// Programs that a panic has ended: what unwinding does with what they had is no longer of interest.
@@ -159,6 +161,11 @@ impl Journal {
     /// How many refusals and panics were planned and have come.
     pub fn misfortunes(&self) -> u64 {
         self.0.lock().misfortunes
+    }
+
+    /// How often a handler was asked what tells a file apart.
+    pub fn identified(&self) -> u64 {
+        self.0.lock().identified
     }
 
     /// How many questions there were.
@@ -265,7 +272,8 @@ impl Journal {
 fn lines(entries: &[Entry], until: usize) -> String {
     let program = entries.get(until).map(|entry| entry.program);
     let before = entries.iter().take(until).filter(|entry| Some(entry.program) == program);
-    before.map(|entry| format!("{:?} {:?} refused: {}\n", entry.who, entry.act, entry.refused)).collect()
+    let line = |entry: &Entry| format!("{:?} {:?} refused: {}", entry.who, entry.act, entry.refused);
+    before.map(line).collect::<Vec<_>>().join("\n")
 }
 
 /// Undo runs in exactly the reverse order: what is undone is always the newest that is still done.
@@ -342,6 +350,11 @@ impl Pen {
     /// A callback that cannot fail.
     pub fn tell(&self, who: Who, act: Act) {
         self.write(who, act, false);
+    }
+
+    /// A handler is asked what tells a file apart: the measure of a look-up.
+    pub fn identify(&self) {
+        self.journal.0.lock().identified += 1;
     }
 
     /// Whether a test has said that `who` cannot be finished yet.

@@ -156,6 +156,7 @@ impl FileHandler for Keeper {
     }
 
     fn identity(&self, file: &SimFile) -> Identity {
+        self.pen.identify();
         file.identity()
     }
 

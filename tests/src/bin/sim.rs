@@ -60,7 +60,11 @@ fn random(options: &Options, jobs: usize) -> usize {
     let (totals, findings) = crew.work(|Progress { totals, elapsed }| {
         println!("{:>12} updates, {:>7.0}/s", totals.updates, rate(totals.updates, elapsed));
     });
-    tell(&totals, begun.elapsed(), jobs);
+    let elapsed = begun.elapsed();
+    tell(&totals, elapsed, jobs);
+    if !findings.is_empty() {
+        println!("found after {:.3} s, {} updates", elapsed.as_secs_f64(), totals.updates);
+    }
     findings.iter().for_each(tell_finding);
     findings.len()
 }

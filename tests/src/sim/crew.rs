@@ -98,7 +98,7 @@ impl Work {
         while !self.over.load(Ordering::Relaxed) {
             let nth = self.next.fetch_add(1, Ordering::Relaxed);
             let plan = Plan::of(self.crew.seed_of(nth));
-            match self.live(&plan, nth) {
+            match Self::live(&plan, nth) {
                 Ok(outcome) => own.add(&plan, outcome, nth.is_multiple_of(TWICE)),
                 Err(finding) => {
                     self.over.store(true, Ordering::Relaxed);
@@ -112,7 +112,7 @@ impl Work {
         self.report(&mut own, tell);
     }
 
-    fn live(&self, plan: &Plan, nth: u64) -> Result<Outcome, Finding> {
+    fn live(plan: &Plan, nth: u64) -> Result<Outcome, Finding> {
         let outcome = plan.try_live()?;
         if nth.is_multiple_of(TWICE) {
             let again = plan.try_live()?;

@@ -8,11 +8,11 @@ use luo_kho::{FRAME_SIZE, FrameRange, Pfn, PhysAddr};
 
 use super::books::Expected;
 use super::life::{Ended, Life};
-use super::plan::Tamper;
+use super::plan::{Conduct, Tamper};
 use crate::file::SimFile;
 use crate::host::{nobody, refused, session};
-use crate::journal::Who;
-use crate::program::{Arrived, Successor};
+use crate::journal::{Act, Who};
+use crate::program::{Arrived, Program, Successor};
 
 /// Attempts before faults stop, and after.
 const PATIENCE: usize = 3;
@@ -20,11 +20,11 @@ const PATIENCE: usize = 3;
 impl<'h> Life<'h> {
     /// What runs inside `hand_over`.
     pub(super) fn far_side(&self) -> Result<(), CarrierError> {
-        let far = self.now().far;
+        let far = &self.now().far;
         if let Some(tamper) = far.tampered.filter(|_| !self.stopped.get()) {
             self.tampered.set(self.tamper(tamper));
         }
-        if far.silent && !self.silent.replace(true) {
+        if far.does(Conduct::Silent) && !self.silent.replace(true) {
             self.rivals.borrow_mut().extend(self.host.adopt(&self.reader().build()));
             return Ok(());
         }
@@ -34,7 +34,7 @@ impl<'h> Life<'h> {
         let Some(successor) = self.take_over() else { return Err(refused("it could not be taken over")) };
         *self.arrived.borrow_mut() = Some(successor);
         self.too_late();
-        if far.liar { Err(refused("this is not true")) } else { Ok(()) }
+        if far.does(Conduct::Liar) { Err(refused("this is not true")) } else { Ok(()) }
     }
 
     /// Whoever opened an offer that is gone can no longer commit.
@@ -106,10 +106,16 @@ impl<'h> Life<'h> {
         }
         let took = self.mortal(party, || {
             self.check_list(&arrived);
+            if self.now().far.does(Conduct::Hasty) {
+                match arrived.commit() {
+                    Ok(_) => panic!("somebody commits whose subsystems are not restored"),
+                    Err(Stuck { kept, .. }) => arrived = kept,
+                }
+            }
             if !self.make_again(&mut arrived, came) {
                 return None;
             }
-            if self.now().far.renewed && !self.renewed.replace(true) && self.renew_offer() {
+            if self.now().far.does(Conduct::Renewed) && !self.renewed.replace(true) && self.renew_offer() {
                 assert!(arrived.commit().is_err(), "who is shut out cannot commit");
                 return None;
             }
@@ -157,14 +163,21 @@ impl<'h> Life<'h> {
             let lost = writer.clock.is_some() && writer.common_clock(reader).is_none();
             assert_eq!(unread.len(), usize::from(lost), "{unread:?} cannot be read");
         }
-        unread.into_iter().for_each(|name| assert!(arrived.adopted.waive(name)));
+        for name in unread {
+            assert!(arrived.adopted.waive(name));
+        }
         let expected = self.expected.borrow().clone();
         let mut early: Vec<_> = expected.iter().filter(|_| rng.bool()).collect();
         rng.shuffle(&mut early);
         let middle = rng.usize(..=early.len());
         let (before, after) = early.split_at(middle);
         for file in before {
-            self.judge(file, came, arrived.retrieve(file.session, file.token));
+            let found = arrived.retrieve(file.session, file.token);
+            if found.is_err() {
+                let again = arrived.retrieve(file.session, file.token);
+                assert!(again.is_err(), "what was refused is asked again");
+            }
+            self.judge(file, came, found);
         }
         if let Err(error) = arrived.adopted.restore() {
             assert!(self.came() > came || self.tampered.get(), "without a fault: {error}");
@@ -255,7 +268,24 @@ impl<'h> Life<'h> {
             return self.lose();
         }
         program.assert_clean();
-        Ended::Completed(program)
+        self.check_order(&program);
+        Ended::Completed(Box::new(program))
+    }
+
+    /// Files are finished last one first.
+    fn check_order(&self, program: &Program<'h>) {
+        if self.now().far.does(Conduct::BySession) {
+            return;
+        }
+        let finished = self.host.journal.order(program.id, Act::Finish);
+        let files = finished.into_iter().filter(|who| matches!(who, Who::File(_)));
+        let expected = self.expected.borrow();
+        let place = |who: &Who| expected.iter().position(|file| Who::File(file.mark) == *who);
+        let places: Vec<_> = files.map(|who| place(&who)).collect();
+        assert!(
+            places.is_sorted_by(|one, other| one > other),
+            "files are finished in this order: {places:?}"
+        );
     }
 
     /// Retrieves what was not retrieved before the commit, but for what is to be left. Files that nobody took.
@@ -287,11 +317,7 @@ impl<'h> Life<'h> {
     }
 
     /// Finishes everything; `None` if the program died.
-    fn finish_all(
-        &self,
-        mut successor: Successor<'h>,
-        lost: &[(SessionName, Token)],
-    ) -> Option<crate::program::Program<'h>> {
+    fn finish_all(&self, mut successor: Successor<'h>, lost: &[(SessionName, Token)]) -> Option<Program<'h>> {
         let (came, party) = (self.came(), successor.party);
         if !lost.is_empty() {
             match successor.finish() {
@@ -303,7 +329,7 @@ impl<'h> Life<'h> {
                 Err(Stuck { error, .. }) => panic!("{error}"),
             }
         }
-        if let Some(file) = self.files.borrow().first().filter(|_| self.now().far.busy) {
+        if let Some(file) = self.files.borrow().first().filter(|_| self.now().far.does(Conduct::Busy)) {
             host_busy(self, file, true);
             match successor.finish_discarding(lost) {
                 Ok(_) => panic!("a busy file was finished"),
@@ -312,7 +338,7 @@ impl<'h> Life<'h> {
             }
             host_busy(self, file, false);
         }
-        if self.now().far.by_session {
+        if self.now().far.does(Conduct::BySession) {
             for name in successor.updated.sessions().collect::<Vec<_>>() {
                 let tokens: Vec<_> =
                     lost.iter().filter(|(other, _)| *other == name).map(|(_, token)| *token).collect();

@@ -36,7 +36,7 @@ pub struct Outcome {
 
 /// How an update ends.
 pub(super) enum Ended<'h> {
-    Completed(Program<'h>),
+    Completed(Box<Program<'h>>),
     /// The owner died with nothing on offer, or what was on offer was damaged for good.
     Lost,
 }
@@ -219,7 +219,7 @@ impl<'h> Life<'h> {
         }
     }
 
-    fn generation(&self, program: Option<Program<'h>>) -> Ended<'h> {
+    fn generation(&self, program: Option<Box<Program<'h>>>) -> Ended<'h> {
         let Some(mut program) = program.or_else(|| self.found()) else { return self.lose() };
         let party = program.party;
         let near = self.mortal(party, || {
@@ -240,14 +240,14 @@ impl<'h> Life<'h> {
         }
     }
 
-    fn found(&self) -> Option<Program<'h>> {
+    fn found(&self) -> Option<Box<Program<'h>>> {
         for attempt in 0..4 {
             if attempt == 3 {
                 self.stop();
             }
             let came = self.came();
             match self.host.try_found(&self.speaks().build()) {
-                Ok(program) => return Some(program),
+                Ok(program) => return Some(Box::new(program)),
                 Err(error) => assert!(self.came() > came, "without a fault: {error}"),
             }
             if self.host.machine.word().holding() != Holding::Vacant {

@@ -4,13 +4,14 @@ use luo_core::{
     Execution, Frozen, PrepareOneError, Prepared, PreserveError, SessionError, State, Stuck, Token,
 };
 use luo_kho::ownership::OwnershipError;
-use luo_kho::sim::SimKho;
+use luo_kho::sim::{Party, SimKho};
+use luo_kho::{FRAME_BYTES, Kho as _, Owned};
 
 use super::books::{session_name, token_of};
 use super::life::Life;
 use super::plan::Near;
 use crate::file::{Contents, SimFile};
-use crate::host::{carrier, nobody, session};
+use crate::host::{carrier, frame_count, nobody, session};
 use crate::program::Program;
 use crate::vcpus::Vcpus;
 
@@ -118,7 +119,7 @@ impl<'h> Life<'h> {
 
     fn make(&self, kind: u8, len: u16, flags: u32) {
         let kind = if kind.is_multiple_of(3) { "log" } else { "note" };
-        let file = self.host.file(kind, vec![kind.len() as u8; usize::from(len)]);
+        let file = self.host.file(kind, vec![0x5A; usize::from(len)]);
         file.change(|contents| contents.flags = flags);
         self.files.borrow_mut().push(file);
     }
@@ -130,7 +131,10 @@ impl<'h> Life<'h> {
         let (open, taken) = (books.files(name).is_some(), books.file(name, token).is_some());
         let (elsewhere, known) = (books.place_of(&file), self.speaks().of_kind(file.kind().as_str()));
         let may = open && !taken && known.is_some() && elsewhere.is_none();
-        let Err(Stuck { error, .. }) = program.luo.preserve(session(name), Token(token), file.clone()) else {
+        let asked = self.host.journal.identified();
+        let outcome = program.luo.preserve(session(name), Token(token), file.clone());
+        assert!(self.host.journal.identified() <= asked + 2, "preserving asks about other files");
+        let Err(Stuck { error, .. }) = outcome else {
             assert!(may, "{file:?} is preserved as {token} of {name}");
             if let Some(files) = books.files_mut(name) {
                 files.push((token, file));
@@ -208,7 +212,7 @@ impl<'h> Life<'h> {
         assert!(self.came() > came || !sound, "without a fault: {error}");
     }
 
-    fn enter(&self, party: luo_kho::sim::Party, owned: luo_kho::Owned, vcpus: &[Vcpus]) {
+    fn enter(&self, party: Party, owned: Owned, vcpus: &[Vcpus]) {
         if self.lives(party) {
             self.host.guest.enter(&self.host.machine, party, owned, vcpus);
         }
@@ -226,6 +230,7 @@ impl<'h> Life<'h> {
             let sound = self.books.borrow().are_sound(self.speaks());
             let refused = match program.luo.prepare(&mut *far) {
                 Ok(prepared) => {
+                    self.check_taken(&prepared);
                     if self.freeze_and_hand_over(prepared, party, &vcpus) {
                         return;
                     }
@@ -254,11 +259,22 @@ impl<'h> Life<'h> {
         panic!("without faults an update completes");
     }
 
+    /// What prepare has taken is what there is to be written, and not many times more.
+    fn check_taken(&self, prepared: &Prepared<'_, SimKho>) {
+        let books = self.books.borrow();
+        let frames = |(.., file): (_, _, &SimFile)| file.bytes().len() as u64 / FRAME_BYTES + 2;
+        let wanted: u64 = books.all().map(frames).sum();
+        let Ok(census) = prepared.luo().memory().census() else { return };
+        // Two frames for each subsystem and shared object; root, image, and its head.
+        let most = wanted + 2 * 4 + 4;
+        assert!(frame_count(&census.allocated) <= most, "{census:?} where {most} frames would do");
+    }
+
     /// `false` if everything was cancelled and the program is to begin again.
     fn freeze_and_hand_over(
         &self,
         mut prepared: Prepared<'_, SimKho>,
-        party: luo_kho::sim::Party,
+        party: Party,
         vcpus: &[Vcpus],
     ) -> bool {
         for attempt in 0..2 * PATIENCE {
@@ -282,6 +298,8 @@ impl<'h> Life<'h> {
                     continue;
                 }
             };
+            let sound = self.books.borrow().are_sound(self.speaks());
+            assert!(sound, "files that depend on each other as they must not are frozen");
             *self.expected.borrow_mut() = self.books.borrow().snapshot();
             *self.ticks.borrow_mut() = vcpus.iter().map(Vcpus::ticks).collect();
             match self.hand_over(frozen, party, vcpus) {
@@ -307,7 +325,7 @@ impl<'h> Life<'h> {
     fn hand_over<'l>(
         &self,
         mut frozen: Frozen<'l, SimKho>,
-        party: luo_kho::sim::Party,
+        party: Party,
         vcpus: &[Vcpus],
     ) -> Option<Prepared<'l, SimKho>> {
         for _attempt in 0..2 * PATIENCE {
@@ -322,6 +340,8 @@ impl<'h> Life<'h> {
             match kept.unfreeze() {
                 Ok((prepared, owned)) => {
                     self.enter(party, owned, vcpus);
+                    let root = prepared.luo().memory().root();
+                    assert!(root.is_none() || !self.lives(party), "what is no longer on offer has a root");
                     self.too_late();
                     return Some(prepared);
                 }

@@ -72,28 +72,37 @@ pub(super) enum Near {
 }
 
 /// What the far side does.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct Far {
     /// Successors that come first and give up.
     pub(super) quitters: u8,
     /// Successors that open the same offer and try to commit after somebody else has.
     pub(super) rivals: u8,
-    /// A guardian renews the offer between opening and committing.
-    pub(super) renewed: bool,
-    /// Nobody commits while the predecessor waits.
-    pub(super) silent: bool,
-    /// Says that it refused although it committed.
-    pub(super) liar: bool,
     /// The order of everything, and which files are retrieved before the commit.
     pub(super) order: u64,
     /// Files that nobody takes and that are discarded.
     pub(super) left: u8,
-    /// A file that is busy at first.
-    pub(super) busy: bool,
-    /// Sessions are finished one by one.
-    pub(super) by_session: bool,
+    /// What else is unusual.
+    pub(super) conduct: Vec<Conduct>,
     /// Bytes of the offer that are changed before anybody opens it.
     pub(super) tampered: Option<Tamper>,
+}
+
+/// What a far side may do besides taking over.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Conduct {
+    /// A guardian renews the offer between opening and committing.
+    Renewed,
+    /// Nobody commits while the predecessor waits.
+    Silent,
+    /// Says that it refused although it committed.
+    Liar,
+    /// Tries to commit before anything is restored.
+    Hasty,
+    /// A file is busy at first.
+    Busy,
+    /// Sessions are finished one by one.
+    BySession,
 }
 
 /// A change of bytes on offer.
@@ -135,17 +144,8 @@ impl Plan {
     pub fn of(seed: u64) -> Self {
         let mut rng = Rng::with_seed(seed);
         let swarm = Swarm::of(&mut rng);
-        let ways = [
-            Fragmentation::Contiguous,
-            Fragmentation::Single,
-            Fragmentation::Descending,
-            Fragmentation::Random,
-        ];
-        let fragmentation = if swarm.has(Class::Fragmented) {
-            ways[rng.usize(..ways.len())]
-        } else {
-            Fragmentation::Contiguous
-        };
+        let ways = [Fragmentation::Single, Fragmentation::Descending, Fragmentation::Random];
+        let fragmentation = rng.choice(ways).filter(|_| swarm.has(Class::Fragmented)).unwrap_or_default();
         let world = World { fragmentation, nodes: rng.u8(..4) == 0, seed: rng.u64(..) };
         let count = 1 + usize::from(rng.u8(..4) == 0) + usize::from(rng.u8(..8) == 0);
         let speaks = (0..=count).map(|_| Speaks::some(&mut rng, swarm)).collect();
@@ -288,19 +288,22 @@ impl Near {
 }
 
 impl Far {
+    pub(super) fn does(&self, conduct: Conduct) -> bool {
+        self.conduct.contains(&conduct)
+    }
+
     fn some(rng: &mut Rng, swarm: Swarm) -> Self {
         let rivalry = swarm.has(Class::Rivals);
         let seldom = |rng: &mut Rng, one_in: u8| rng.u8(..one_in) == 0;
+        let unusual = [Conduct::Renewed, Conduct::Silent, Conduct::Liar, Conduct::Hasty];
+        let mut conduct: Vec<_> = unusual.into_iter().filter(|_| rivalry && seldom(rng, 4)).collect();
+        conduct.extend([Conduct::Busy, Conduct::BySession].into_iter().filter(|_| seldom(rng, 5)));
         Self {
             quitters: if rivalry && seldom(rng, 3) { rng.u8(1..3) } else { 0 },
             rivals: if rivalry && seldom(rng, 2) { rng.u8(1..3) } else { 0 },
-            renewed: rivalry && seldom(rng, 4),
-            silent: rivalry && seldom(rng, 4),
-            liar: rivalry && seldom(rng, 4),
             order: rng.u64(..),
             left: if swarm.has(Class::Tokens) && seldom(rng, 3) { rng.u8(1..3) } else { 0 },
-            busy: seldom(rng, 6),
-            by_session: seldom(rng, 4),
+            conduct,
             tampered: (swarm.has(Class::Tampered) && seldom(rng, 2)).then(|| Tamper::some(rng)),
         }
     }
@@ -327,11 +330,11 @@ impl Fault {
         let (call, store) = (rng.u16(..CALLS), rng.u16(..STORES));
         let fault = match swarm.pick_fault(rng)? {
             Class::RefusedOnce => Self::Refuse(rng.u16(..QUESTIONS)),
-            Class::RefusedForGood => Self::RefuseEvery(acts[rng.usize(..acts.len())]),
+            Class::RefusedForGood => Self::RefuseEvery(rng.choice(acts)?),
             Class::Panicked => Self::Panic(rng.u16(..QUESTIONS)),
             Class::FailedOnce => Self::Fail(call),
             Class::FailedForGood if rng.bool() => Self::FailFrom(call),
-            Class::FailedForGood => Self::FailEvery(calls[rng.usize(..calls.len())], rng.u16(..60)),
+            Class::FailedForGood => Self::FailEvery(rng.choice(calls)?, rng.u16(..60)),
             Class::DiedAtCall => Self::DieAtCall(call),
             Class::DiedAtStore if rng.bool() => Self::DieBeforeStore(store),
             Class::DiedAtStore => Self::DieAfterStore(store),
@@ -376,7 +379,8 @@ impl Plan {
             let unusual =
                 |deed: &Near| !matches!(deed, Near::Make { .. } | Near::Preserve { .. } | Near::Open(_));
             classes.extend((far.left > 0 || near.iter().any(unusual)).then_some(Class::Tokens));
-            let rivalry = far.quitters + far.rivals > 0 || far.renewed || far.silent || far.liar;
+            let calm = |conduct: &Conduct| matches!(conduct, Conduct::Busy | Conduct::BySession);
+            let rivalry = far.quitters + far.rivals > 0 || !far.conduct.iter().all(calm);
             classes.extend(rivalry.then_some(Class::Rivals));
         }
         classes
