@@ -33,6 +33,7 @@ mod program;
 mod promises;
 pub mod story;
 pub mod sim;
+pub mod hostile;
 pub mod echo;
 pub mod memfd;
 pub mod guestmemfd;

@@ -1,108 +1,17 @@
 //! Bytes that arrive are hostile. Whatever is changed in the memory on offer, a successor refuses it, or sets a file
 //! aside, or sees no difference: it never panics, and never takes something else for what was written.
-#![expect(clippy::indexing_slicing, reason = "a helper of a test may panic as the test may")]
+//!
+//! Every bit, every byte and every truncation is what `cargo xtask sim --hostile` tries.
 
 use std::collections::BTreeSet;
 
-use luo_core::{AdoptError, SessionName, State, Token, WireError};
-use luo_kho::checksum::{append, crc32c};
-use luo_kho::sim::SimKho;
-use luo_kho::{Kho as _, Name, Pfn, PhysAddr, PreservedArray};
-use luo_tests::{Build, Contents, Host, SimFile, session};
-
-/// A file as a successor sees it.
-type Seen = (SessionName, Token, u64, Contents);
-
-fn build() -> Build {
-    Build::standard()
-}
-
-/// A small handover: a subsystem, a pool, two sessions, three files, one of them empty, one depending on another.
-fn offered(host: &Host) -> Vec<Seen> {
-    let mut old = host.found(&build());
-    (0..77).for_each(|_| old.vcpus[0].tick());
-    let files = [host.note("the first file"), host.note(""), host.note([0xA5; 100])];
-    files[2].change(|contents| (contents.position, contents.flags) = (50, 3));
-    files[0].depend_on(&files[2]);
-    let places = [("a", 1), ("b", 2), ("a", 3)];
-    for ((name, token), file) in places.into_iter().zip(&files) {
-        old.preserve(name, token, file);
-    }
-    let seen = |at: usize| {
-        let ((name, token), file) = (places[at], &files[at]);
-        (session(name), Token(token), file.mark(), file.contents())
-    };
-    let seen = [0, 2, 1].map(seen).to_vec();
-    old.die_offering();
-    seen
-}
-
-/// What became of a handover.
-#[derive(Debug, PartialEq, Eq)]
-enum Outcome {
-    Refused,
-    /// Something was set aside; the rest is as it was.
-    Isolated,
-    Same,
-}
-
-/// Takes a handover over as far as it goes. Panics if anything that is seen was not written.
-fn take(host: &Host, written: &[Seen]) -> Outcome {
-    let outcome = take_believing(host, |seen| {
-        assert!(written.contains(seen), "{seen:?} was not written");
-    });
-    match outcome {
-        Some((files, true)) if files == written.len() => Outcome::Same,
-        Some(_) => Outcome::Isolated,
-        None => Outcome::Refused,
-    }
-}
-
-/// As [`take`], for bytes that may say anything as long as they say it well. How many files were seen and whether the
-/// vCPUs were restored; `None` if the handover was refused. What was taken over is finished whatever it was.
-fn take_believing(host: &Host, mut seen: impl FnMut(&Seen)) -> Option<(usize, bool)> {
-    let mut arrived = host.adopt(&build()).ok()?;
-    let restored = arrived.adopted.restore().is_ok() && arrived.vcpus[0].ticks() == 77;
-    let unread: Vec<_> = arrived.adopted.unreadable_subsystems().map(|(name, _)| name).collect();
-    for name in unread {
-        assert!(arrived.adopted.waive(name));
-    }
-    let waived = luo_core::Kind::literal(luo_tests::VCPUS);
-    let _asked = arrived.adopted.waive(waived);
-    let mut files = 0;
-    for one in arrived.adopted.retrieve_all::<SimFile>() {
-        let Ok(file) = one.file else { continue };
-        seen(&(one.session, one.token, file.mark(), file.contents()));
-        files += 1;
-    }
-    let new = arrived.commit().expect("everything was restored or waived");
-    let sessions: Vec<_> = new.updated.sessions().collect();
-    let all = sessions.iter().flat_map(|name| new.updated.files(*name).map(|(token, ..)| (*name, token)));
-    let all: Vec<_> = all.collect();
-    let program = new.finish_discarding(&all).expect("nothing stands in the way");
-    assert_eq!(program.luo.state(), State::Normal);
-    host.check();
-    Some((files, restored))
-}
-
-/// Every frame of the machine in which something stands.
-fn written_frames(host: &Host) -> Vec<(Pfn, Vec<u8>)> {
-    let view = host.machine.successor().expect("there is an offer");
-    let frames = host.machine.span().frames();
-    let frames = frames.map(|pfn| (pfn, view.peek(pfn).expect("a frame of the machine").to_vec()));
-    frames.filter(|(_, bytes)| bytes.iter().any(|byte| *byte != 0)).collect()
-}
-
-/// A fork of the host whose offer has other bytes at `at`.
-fn tampered(host: &Host, at: PhysAddr, bytes: &[u8]) -> Host {
-    let fork = host.fork();
-    assert!(fork.machine.tamper(at, bytes));
-    fork
-}
-
-fn addr(pfn: Pfn, offset: usize) -> PhysAddr {
-    PhysAddr::new(pfn.addr().get() + offset as u64)
-}
+use luo_core::{AdoptError, WireError};
+use luo_kho::PhysAddr;
+use luo_tests::Host;
+use luo_tests::hostile::{
+    BLOCK_HEADER, Outcome, Records, addr, block_len, build, forge_block, frames_of_records, offered, take,
+    take_believing, tampered, written_frames,
+};
 
 #[test]
 fn every_byte_flipped() {
@@ -168,7 +77,7 @@ fn every_field_forged() {
     let mut at = 0;
     while at < records.image_bytes.len() {
         let len = block_len(&records.image_bytes, at);
-        for field in (at..at + 24 + len).step_by(2) {
+        for field in (at..at + BLOCK_HEADER + len).step_by(2) {
             for lie in [0, 1, 0x7FFF, 0xFFFF] {
                 let mut image = records.image_bytes.clone();
                 image[field..field + 2].copy_from_slice(&u16::to_le_bytes(lie));
@@ -182,7 +91,7 @@ fn every_field_forged() {
             }
         }
         blocks += 1;
-        at += 24 + len;
+        at += BLOCK_HEADER + len;
     }
     assert_eq!(blocks, 9);
     println!("{lies} lies, {believed} believed as far as they went");
@@ -241,7 +150,7 @@ fn blocks_out_of_place_are_refused() {
     let mut blocks = Vec::new();
     let mut at = 0;
     while at < records.image_bytes.len() {
-        let end = at + 24 + block_len(&records.image_bytes, at);
+        let end = at + BLOCK_HEADER + block_len(&records.image_bytes, at);
         blocks.push(&records.image_bytes[at..end]);
         at = end;
     }
@@ -278,62 +187,4 @@ fn an_empty_or_filled_memory_is_refused() {
             assert_ne!(take(&fork, &written), Outcome::Same, "{pfn} filled with {fill:#x}");
         }
     }
-}
-
-/// The orchestrator's own bytes in the memory on offer.
-struct Records {
-    root: PhysAddr,
-    root_bytes: Vec<u8>,
-    image: PhysAddr,
-    image_bytes: Vec<u8>,
-}
-
-/// Header of the root's frame (16 bytes), then the record: name, length, generation, turn.
-const ROOT_LEN: usize = 16 + 32;
-
-impl Records {
-    fn of(host: &Host) -> Self {
-        let view: SimKho = host.machine.successor().expect("there is an offer");
-        let root = PhysAddr::new(view.root().expect("it has a name").get());
-        let frame = view.peek(root.frame()).expect("a frame of the machine");
-        let root_bytes = frame[..ROOT_LEN].to_vec();
-        let word = |at: usize| u64::from_le_bytes(frame[at..at + 8].try_into().expect("8 bytes"));
-        let array =
-            PreservedArray::<u8>::open(&view, Name::new(word(16)).expect("a name")).expect("an array");
-        let bytes = array.to_vec(&view).expect("it can be read");
-        let [extent] = array.extents() else { panic!("a small image in one piece") };
-        let len = usize::try_from(word(24)).expect("a small image");
-        Self { root, root_bytes, image: extent.addr(), image_bytes: bytes[..len].to_vec() }
-    }
-
-    /// A fork of the host with another root, whose checksum is right.
-    fn forge_root(&self, host: &Host, forge: impl FnOnce(&mut [u8])) -> Host {
-        let mut root = self.root_bytes.clone();
-        forge(&mut root);
-        let sum = append(crc32c(&root[..12]), &root[16..]);
-        root[12..16].copy_from_slice(&sum.to_le_bytes());
-        tampered(host, self.root, &root)
-    }
-}
-
-/// Bytes in the body of the block that begins at `at`.
-fn block_len(image: &[u8], at: usize) -> usize {
-    let len = u64::from_le_bytes(image[at + 8..at + 16].try_into().expect("8 bytes"));
-    usize::try_from(len).expect("a small image")
-}
-
-/// Makes the checksum right: of the header with 0 in its place, and of the body unless it is that of the payloads.
-fn forge_block(image: &mut [u8], at: usize, len: usize) {
-    image[at + 20..at + 24].fill(0);
-    let payloads = image[at + 6..at + 8] == [9, 0];
-    let covered = if payloads { at + 24 } else { at + 24 + len };
-    let sum = crc32c(&image[at..covered]);
-    image[at + 20..at + 24].copy_from_slice(&sum.to_le_bytes());
-}
-
-/// The frames that are preserved: all but the tracker's own.
-fn frames_of_records(host: &Host) -> BTreeSet<Pfn> {
-    let view = host.machine.successor().expect("there is an offer");
-    let runs = view.census().expect("the tracker is whole").preserved;
-    runs.into_iter().flat_map(luo_kho::FrameRange::frames).collect()
 }

@@ -7,6 +7,7 @@ use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
 use clap::{Parser, ValueEnum};
+use luo_tests::hostile::exhaust;
 use luo_tests::sim::{Class, Crew, Finding, Plan, Progress, Totals, quieten};
 use luo_tests::story::{Depth, sweep};
 
@@ -32,6 +33,9 @@ struct Options {
     /// All schedules of two faults with eight files, or of three with four
     #[arg(long)]
     schedules: Option<Schedules>,
+    /// Every bit flipped, every byte as 00 and FF, and every truncation of a handover
+    #[arg(long)]
+    hostile: bool,
 }
 
 #[derive(Clone, Copy, ValueEnum)]
@@ -47,6 +51,7 @@ fn main() -> ExitCode {
     let violations = match (options.replay, options.schedules) {
         (Some(seed), _) => replay(seed),
         (None, Some(schedules)) => all_schedules(schedules, jobs),
+        (None, None) if options.hostile => hostile(jobs),
         (None, None) => random(&options, jobs),
     };
     println!("{violations} violations");
@@ -122,4 +127,18 @@ fn all_schedules(schedules: Schedules, jobs: usize) -> usize {
     let seconds = begun.elapsed().as_secs_f64();
     println!("{} schedules in {seconds:.1} s with {jobs} threads", swept.schedules);
     swept.violations.len()
+}
+
+fn hostile(jobs: usize) -> usize {
+    let begun = Instant::now();
+    let all = exhaust(jobs, 1);
+    all.silent.iter().take(10).for_each(|silent| println!("violation: {silent}"));
+    println!("a handover of {} bytes:", all.bytes);
+    println!("{:>9} bits flipped", all.flips);
+    println!("{:>9} bytes set to 00 or FF", all.set);
+    println!("{:>9} truncations", all.truncations);
+    println!("{:>9} refused, {} set aside in part", all.refused, all.isolated);
+    println!("{:>9} in bytes that mean nothing: what is seen is what was written", all.equal);
+    println!("{:.1} s with {jobs} threads", begun.elapsed().as_secs_f64());
+    all.silent.len()
 }

@@ -53,10 +53,9 @@ impl<'h> Life<'h> {
         let frames: Vec<Pfn> = census.preserved.into_iter().flat_map(FrameRange::frames).collect();
         let pick = |number: u16| frames.get(usize::from(number).checked_rem(frames.len())?).copied();
         let bytes = |pfn: Pfn| view.peek(pfn).map_or([0; FRAME_SIZE], |bytes| *bytes);
-        let at = |pfn: Pfn, offset: usize| PhysAddr::new(pfn.addr().get() + offset as u64);
-        let word = |pfn: Pfn, word: u16| {
+        let word = |pfn: Pfn, word: usize| {
             let mut found = [0; 8];
-            let from = usize::from(word) * 8;
+            let from = word * 8;
             found.copy_from_slice(bytes(pfn).get(from..from + 8).unwrap_or(&[0; 8]));
             found
         };
@@ -65,23 +64,23 @@ impl<'h> Life<'h> {
         | Tamper::Doubled { frame, .. }
         | Tamper::Swapped { frame, .. }) = tamper;
         let Some(pfn) = pick(frame) else { return false };
+        let used = bytes(pfn).iter().rposition(|byte| *byte != 0).map_or(1, |last| last / 8 + 1);
+        let at = |number: u16| usize::from(number).checked_rem(used).unwrap_or(0);
         let (place, old, new) = match tamper {
-            Tamper::Flip { bit, .. } => {
-                let old = word(pfn, bit / 64);
-                let flipped = u64::from_le_bytes(old) ^ 1 << (bit % 64);
-                (at(pfn, usize::from(bit / 64) * 8), old.to_vec(), flipped.to_le_bytes().to_vec())
+            Tamper::Flip { word: flipped, bit, .. } => {
+                let old = word(pfn, at(flipped));
+                (at(flipped), old.to_vec(), (u64::from_le_bytes(old) ^ 1 << bit).to_le_bytes().to_vec())
             }
-            Tamper::Lost { word: lost, .. } => {
-                (at(pfn, usize::from(lost) * 8), word(pfn, lost).to_vec(), vec![0; 8])
-            }
+            Tamper::Lost { word: lost, .. } => (at(lost), word(pfn, at(lost)).to_vec(), vec![0; 8]),
             Tamper::Doubled { word: from, to, .. } => {
-                (at(pfn, usize::from(to) * 8), word(pfn, to).to_vec(), word(pfn, from).to_vec())
+                (at(to), word(pfn, at(to)).to_vec(), word(pfn, at(from)).to_vec())
             }
             Tamper::Swapped { with, .. } => {
                 let Some(with) = pick(with) else { return false };
-                (pfn.addr(), bytes(pfn).to_vec(), bytes(with).to_vec())
+                (0, bytes(pfn).to_vec(), bytes(with).to_vec())
             }
         };
+        let place = PhysAddr::new(pfn.addr().get() + place as u64 * 8);
         old != new && self.host.machine.tamper(place, &new)
     }
 

@@ -277,12 +277,20 @@ impl<'h> Life<'h> {
         party: Party,
         vcpus: &[Vcpus],
     ) -> bool {
+        let prepared_as: Vec<_> = self.books.borrow().all().map(|(.., file)| file.contents()).collect();
         for attempt in 0..2 * PATIENCE {
             if attempt == PATIENCE {
                 self.stop();
             }
             let came = self.came();
-            self.work(vcpus);
+            // At every other attempt everything is again as prepare saw it.
+            if attempt % 2 == 0 {
+                self.work(vcpus);
+            } else {
+                for ((.., file), was) in self.books.borrow().all().zip(&prepared_as) {
+                    file.change(|contents| contents.clone_from(was));
+                }
+            }
             let frozen = match prepared.freeze(self.host.guest.leave(party)) {
                 Ok(frozen) => frozen,
                 Err(Stuck { kept: (kept, owned), error }) => {

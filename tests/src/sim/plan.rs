@@ -31,6 +31,8 @@ pub struct Plan {
 pub struct World {
     pub(super) fragmentation: Fragmentation,
     pub(super) nodes: bool,
+    /// So large that frames lie far from each other.
+    pub(super) wide: bool,
     pub(super) seed: u64,
 }
 
@@ -105,11 +107,11 @@ pub(super) enum Conduct {
     BySession,
 }
 
-/// A change of bytes on offer.
+/// A change of bytes on offer. Words are counted among those of the frame that are used.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Tamper {
     /// One bit.
-    Flip { frame: u16, bit: u16 },
+    Flip { frame: u16, word: u16, bit: u8 },
     /// A word that is what it was before somebody wrote it: zero.
     Lost { frame: u16, word: u16 },
     /// A word that was written to another place too.
@@ -146,7 +148,8 @@ impl Plan {
         let swarm = Swarm::of(&mut rng);
         let ways = [Fragmentation::Single, Fragmentation::Descending, Fragmentation::Random];
         let fragmentation = rng.choice(ways).filter(|_| swarm.has(Class::Fragmented)).unwrap_or_default();
-        let world = World { fragmentation, nodes: rng.u8(..4) == 0, seed: rng.u64(..) };
+        let wide = swarm.has(Class::Fragmented) && rng.u8(..4) == 0;
+        let world = World { fragmentation, nodes: rng.u8(..4) == 0, wide, seed: rng.u64(..) };
         let count = 1 + usize::from(rng.u8(..4) == 0) + usize::from(rng.u8(..8) == 0);
         let speaks = (0..=count).map(|_| Speaks::some(&mut rng, swarm)).collect();
         let generations = (0..count).map(|_| Generation::some(&mut rng, swarm)).collect();
@@ -162,7 +165,7 @@ impl Plan {
 
 impl World {
     pub(super) fn config(self) -> MachineConfig {
-        let frames = FrameCount::new(1024).unwrap_or(FrameCount::ONE);
+        let frames = FrameCount::new(if self.wide { 1 << 22 } else { 1024 }).unwrap_or(FrameCount::ONE);
         let config =
             MachineConfig::default().frames(frames).fragmentation(self.fragmentation).seed(self.seed);
         if self.nodes { config.node_starts(Pfn::new(40).into_iter().chain(Pfn::new(700))) } else { config }
@@ -304,18 +307,17 @@ impl Far {
             order: rng.u64(..),
             left: if swarm.has(Class::Tokens) && seldom(rng, 3) { rng.u8(1..3) } else { 0 },
             conduct,
-            tampered: (swarm.has(Class::Tampered) && seldom(rng, 2)).then(|| Tamper::some(rng)),
+            tampered: swarm.has(Class::Tampered).then(|| Tamper::some(rng)),
         }
     }
 }
 
 impl Tamper {
     fn some(rng: &mut Rng) -> Self {
-        // Records fill the first words of a frame, if they do not fill it.
-        let word = |rng: &mut Rng| if rng.bool() { rng.u16(..24) } else { rng.u16(..512) };
+        let word = |rng: &mut Rng| rng.u16(..512);
         let (frame, with) = (rng.u16(..), rng.u16(..));
-        match rng.u8(..4) {
-            0 => Self::Flip { frame, bit: word(rng) * 64 + rng.u16(..64) },
+        match rng.u8(..5) {
+            0 | 4 => Self::Flip { frame, word: word(rng), bit: rng.u8(..64) },
             1 => Self::Lost { frame, word: word(rng) },
             2 => Self::Doubled { frame, word: word(rng), to: word(rng) },
             _ => Self::Swapped { frame, with },

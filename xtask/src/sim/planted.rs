@@ -53,6 +53,8 @@ pub(super) fn run(workspace: &Workspace, patience: Duration) -> Result<ExitCode>
     plant(&workspace.root, &copy.join("tree"), &defects)?;
     let mut build = workspace.cargo();
     build.current_dir(copy.join("tree")).env("CARGO_TARGET_DIR", copy.join("target"));
+    // Defects are not written to please anybody.
+    build.env("RUSTFLAGS", "-Awarnings");
     build.args(["build", "--quiet", "--release", "--package", "luo-tests", "--bin", "sim"]);
     program::shown(&mut build)?;
     let sim = copy.join("target/release/sim");
@@ -103,7 +105,7 @@ fn search(sim: &Path, number: usize, patience: Duration) -> Result<Found> {
     let mut command = Command::new(sim);
     command.env(SWITCH, number.to_string());
     command.args(["--jobs", "1", "--updates", "1000000000", "--seconds", &patience.as_secs().to_string()]);
-    let ended = program::captured(command, patience + Duration::from_secs(60))?;
+    let ended = program::captured(command, patience + Duration::from_mins(1))?;
     let line = ended.output.lines().find_map(|line| line.strip_prefix("found after "));
     let Some(line) = line else {
         ensure!(ended.well, "the simulation ended without a finding: {}", ended.output);
