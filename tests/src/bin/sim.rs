@@ -138,7 +138,15 @@ fn hostile(jobs: usize) -> usize {
     println!("{:>9} bytes set to 00 or FF", all.set);
     println!("{:>9} truncations", all.truncations);
     println!("{:>9} refused, {} set aside in part", all.refused, all.isolated);
-    println!("{:>9} in bytes that mean nothing: what is seen is what was written", all.equal);
-    println!("{:.1} s with {jobs} threads", begun.elapsed().as_secs_f64());
+    println!(
+        "{:>9} in bytes behind a record that nobody reads: what is seen is what was written",
+        all.unread
+    );
+    println!("{:>9} in nodes of the tracker that add frames nobody names: the same", all.unnamed);
+    let seconds = begun.elapsed().as_secs_f64();
+    if !all.silent.is_empty() {
+        println!("found after {seconds:.3} s, {} changes", all.flips + all.set + all.truncations);
+    }
+    println!("{seconds:.1} s with {jobs} threads");
     all.silent.len()
 }

@@ -31,14 +31,23 @@ pub struct Exhausted {
     pub refused: u64,
     /// Handovers of which something was set aside.
     pub isolated: u64,
-    /// Changes in bytes that mean nothing: what is seen is what was written.
-    pub equal: u64,
+    /// Changes behind the last byte that is used of a frame: what is seen is what was written.
+    pub unread: u64,
+    /// Changes in the tracker's nodes after which what is seen is what was written.
+    pub unnamed: u64,
     /// Changes that somebody should have noticed, or that led to a panic.
     pub silent: Vec<String>,
 }
 
 /// What becomes of a byte, in words.
 type Change = (&'static str, u8);
+
+/// Where a change is, and what is counted.
+struct Sink<'a> {
+    unread: bool,
+    tracker: bool,
+    all: &'a mut Exhausted,
+}
 
 struct Golden {
     host: Host,
@@ -81,55 +90,53 @@ impl Golden {
         let Some((pfn, bytes)) = self.frames.get(at / FRAME_SIZE) else { return };
         let offset = at % FRAME_SIZE;
         let Some((&byte, rest)) = bytes.get(offset..).and_then(<[u8]>::split_first) else { return };
-        let means_nothing = rest.iter().all(|byte| *byte == 0) && byte == 0 || !self.preserved.contains(pfn);
+        let mut sink = Sink {
+            unread: rest.iter().all(|byte| *byte == 0) && byte == 0,
+            tracker: !self.preserved.contains(pfn),
+            all,
+        };
         for bit in 0..8 {
-            all.flips += 1;
-            self.try_one(*pfn, offset, &[byte ^ 1 << bit], ("flipping bit", bit), means_nothing, all);
+            sink.all.flips += 1;
+            self.try_one(*pfn, offset, &[byte ^ 1 << bit], ("flipping bit", bit), &mut sink);
         }
         for set in [0x00, 0xFF].into_iter().filter(|set| *set != byte) {
-            all.set += 1;
-            self.try_one(*pfn, offset, &[set], ("setting to", set), means_nothing, all);
+            sink.all.set += 1;
+            self.try_one(*pfn, offset, &[set], ("setting to", set), &mut sink);
         }
         if byte != 0 || rest.iter().any(|byte| *byte != 0) {
-            all.truncations += 1;
-            self.try_one(*pfn, offset, &vec![0; 1 + rest.len()], ("truncating from", 0), means_nothing, all);
+            sink.all.truncations += 1;
+            self.try_one(*pfn, offset, &vec![0; 1 + rest.len()], ("truncating from", 0), &mut sink);
         }
     }
 
-    fn try_one(
-        &self,
-        pfn: Pfn,
-        offset: usize,
-        bytes: &[u8],
-        change: Change,
-        means_nothing: bool,
-        all: &mut Exhausted,
-    ) {
+    fn try_one(&self, pfn: Pfn, offset: usize, bytes: &[u8], change: Change, sink: &mut Sink<'_>) {
         let fork = tampered(&self.host, addr(pfn, offset), bytes);
         let silent = |what: &str| {
             let (change, number) = change;
             format!("{change} {number} at byte {offset} of {pfn} {what}")
         };
         match catch_unwind(AssertUnwindSafe(|| take(&fork, &self.written))) {
-            Ok(Outcome::Refused) => all.refused += 1,
-            Ok(Outcome::Isolated) => all.isolated += 1,
-            Ok(Outcome::Same) if means_nothing => all.equal += 1,
-            Ok(Outcome::Same) => all.silent.push(silent("is not noticed")),
-            Err(_) => all.silent.push(silent("leads to a panic")),
+            Ok(Outcome::Refused) => sink.all.refused += 1,
+            Ok(Outcome::Isolated) => sink.all.isolated += 1,
+            Ok(Outcome::Same) if sink.tracker => sink.all.unnamed += 1,
+            Ok(Outcome::Same) if sink.unread => sink.all.unread += 1,
+            Ok(Outcome::Same) => sink.all.silent.push(silent("is not noticed")),
+            Err(_) => sink.all.silent.push(silent("leads to a panic")),
         }
     }
 }
 
 impl AddAssign for Exhausted {
     fn add_assign(&mut self, other: Self) {
-        let Self { bytes, flips, set, truncations, refused, isolated, equal, silent } = other;
+        let Self { bytes, flips, set, truncations, refused, isolated, unread, unnamed, silent } = other;
         self.bytes += bytes;
         self.flips += flips;
         self.set += set;
         self.truncations += truncations;
         self.refused += refused;
         self.isolated += isolated;
-        self.equal += equal;
+        self.unread += unread;
+        self.unnamed += unnamed;
         self.silent.extend(silent);
     }
 }

@@ -165,7 +165,7 @@ impl Plan {
 
 impl World {
     pub(super) fn config(self) -> MachineConfig {
-        let frames = FrameCount::new(if self.wide { 1 << 22 } else { 1024 }).unwrap_or(FrameCount::ONE);
+        let frames = FrameCount::new(if self.wide { 1 << 26 } else { 1024 }).unwrap_or(FrameCount::ONE);
         let config =
             MachineConfig::default().frames(frames).fragmentation(self.fragmentation).seed(self.seed);
         if self.nodes { config.node_starts(Pfn::new(40).into_iter().chain(Pfn::new(700))) } else { config }

@@ -42,6 +42,8 @@ struct Defect {
     file: String,
     find: String,
     plant: String,
+    /// Whether it is looked for by flipping every bit, and not by random updates.
+    by_flips: bool,
 }
 
 /// How long the simulation took to find a defect, and how many updates.
@@ -58,7 +60,7 @@ pub(super) fn run(workspace: &Workspace, patience: Duration) -> Result<ExitCode>
     build.args(["build", "--quiet", "--release", "--package", "luo-tests", "--bin", "sim"]);
     program::shown(&mut build)?;
     let sim = copy.join("target/release/sim");
-    let without = search(&sim, 0, Duration::from_secs(5))?;
+    let without = search(&sim, 0, Duration::from_secs(5), false)?;
     ensure!(without.is_none(), "something is found where nothing is planted");
 
     let (next, found) = (AtomicUsize::new(0), Mutex::new(vec![None; defects.len()]));
@@ -68,7 +70,8 @@ pub(super) fn run(workspace: &Workspace, patience: Duration) -> Result<ExitCode>
             if at >= defects.len() {
                 return Ok(());
             }
-            let outcome = search(&sim, at + 1, patience)?;
+            let by_flips = defects.get(at).is_some_and(|defect| defect.by_flips);
+            let outcome = search(&sim, at + 1, patience, by_flips)?;
             let mut found = found.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
             if let Some(place) = found.get_mut(at) {
                 *place = outcome;
@@ -101,9 +104,12 @@ fn report(defects: &[Defect], found: &[Found], patience: Duration) -> ExitCode {
 }
 
 /// Runs the simulation with one defect; when it found something.
-fn search(sim: &Path, number: usize, patience: Duration) -> Result<Found> {
+fn search(sim: &Path, number: usize, patience: Duration, by_flips: bool) -> Result<Found> {
     let mut command = Command::new(sim);
     command.env(SWITCH, number.to_string());
+    if by_flips {
+        command.arg("--hostile");
+    }
     command.args(["--jobs", "1", "--updates", "1000000000", "--seconds", &patience.as_secs().to_string()]);
     let ended = program::captured(command, patience + Duration::from_mins(1))?;
     let line = ended.output.lines().find_map(|line| line.strip_prefix("found after "));
@@ -123,7 +129,9 @@ fn defects(root: &Path) -> Result<Vec<Defect>> {
     let list = table.get("defect").and_then(Value::as_array).context("there are no defects")?;
     let defect = |entry: &Value| {
         let field = |name| Some(entry.get(name)?.as_str()?.to_owned());
+        let by_flips = entry.get("by").and_then(Value::as_str) == Some("flips");
         Some(Defect {
+            by_flips,
             name: field("name")?,
             file: field("file")?,
             find: field("find")?,

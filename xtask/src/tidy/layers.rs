@@ -9,12 +9,13 @@ use super::Finding;
 use super::tree::{Package, Tree};
 
 /// Packages and their layers, from the bottom.
-pub(super) const LAYERS: [(u8, &[&str]); 5] = [
+pub(super) const LAYERS: [(u8, &[&str]); 6] = [
     (1, &["luo-kho"]),
     (2, &["luo-core", "luo-descriptor", "luo-xarray"]),
     (HANDLERS, &["luo-memfd", "luo-hugetlb", "luo-guestmemfd"]),
     (PROGRAMS, &["luo-agent", "luoctl"]),
     (5, &["luo-benches", "luo-vmm", "luo-examples", "luo-tests", "luo-no-std", "xtask"]),
+    (6, &["luo-fuzz"]),
 ];
 
 /// The layer of the handlers: one file type each.
