@@ -6,6 +6,8 @@ use std::time::Instant;
 
 use anyhow::Result;
 
+use crate::concurrency;
+use crate::fuzz;
 use crate::no_std;
 use crate::program::{self, none_failed};
 use crate::tally::{Skip, Tally, Took};
@@ -16,18 +18,25 @@ use crate::workspace::{NO_STD, Workspace};
 /// Warnings are errors here, and only here.
 const DENY: [&str; 3] = ["--", "-D", "warnings"];
 
+/// Seconds of fuzzing, and of random updates.
+const FUZZING: u64 = 60;
+const SIMULATING: &str = "20";
+
 struct Step {
     name: &'static str,
     run: fn(&Workspace) -> Result<Tally>,
 }
 
-const STEPS: [Step; 7] = [
+const STEPS: [Step; 10] = [
     Step { name: "format", run: |workspace| format(workspace).map(|()| one()) },
     Step { name: "lints", run: |workspace| lints(workspace).map(|()| one()) },
     Step { name: "lints without std", run: |workspace| lints_without_std(workspace).map(|()| one()) },
     Step { name: "documentation", run: |workspace| documentation(workspace).map(|()| one()) },
     Step { name: "tidy", run: |workspace| tidy::check(&workspace.root).map(|()| one()) },
     Step { name: "dependencies", run: dependencies },
+    Step { name: "simulation", run: |workspace| simulation(workspace).map(|()| one()) },
+    Step { name: "concurrency", run: |workspace| concurrency::models(workspace, 1000).map(|()| one()) },
+    Step { name: fuzz::NAME, run: |workspace| fuzz::counted(workspace, FUZZING, None) },
     Step { name: "tests", run: |workspace| test::suites(workspace, &test::Options::default()) },
 ];
 
@@ -88,6 +97,13 @@ fn documentation(workspace: &Workspace) -> Result<()> {
     let mut cargo = workspace.cargo();
     cargo.args(["doc", "--no-deps"]).args(EVERYTHING).env("RUSTDOCFLAGS", "-D warnings");
     program::shown(&mut cargo)
+}
+
+/// Random updates with faults, which have to find nothing.
+fn simulation(workspace: &Workspace) -> Result<()> {
+    let mut cargo = workspace.cargo();
+    cargo.args(["run", "--quiet", "--release", "--package", "luo-tests", "--bin", "sim", "--"]);
+    program::shown(cargo.args(["--updates", "1000000000", "--seconds", SIMULATING]))
 }
 
 /// Licences and sources of what we depend on, as `deny.toml` allows them.

@@ -2,6 +2,8 @@
 
 mod bench;
 mod ci;
+mod concurrency;
+mod fuzz;
 mod golden;
 mod no_std;
 mod program;
@@ -36,6 +38,10 @@ enum Task {
     Golden(golden::Options),
     /// Measurements, for people to read
     Bench(bench::Options),
+    /// Every interleaving of what is concurrent, by loom and shuttle
+    Concurrency(concurrency::Options),
+    /// libFuzzer on hostile bytes and on operations against models
+    Fuzz(fuzz::Options),
     /// Random updates with faults on the simulated machine, or all schedules of two or three faults
     Sim(sim::Options),
     /// Link the kernel-agnostic crates without std and run an update
@@ -55,6 +61,8 @@ fn main() -> ExitCode {
         Task::Tidy => tidy::run(),
         Task::Golden(options) => golden::run(&options),
         Task::Bench(options) => bench::run(&options),
+        Task::Concurrency(options) => concurrency::run(&options),
+        Task::Fuzz(options) => fuzz::run(&options),
         Task::Sim(options) => sim::run(&options),
         Task::NoStd => no_std::run(),
         Task::Supervise(options) => supervise::run(&options),

@@ -4,7 +4,10 @@ use alloc::boxed::Box;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::fmt;
+#[cfg(not(loom))]
 use core::sync::atomic::{AtomicU8, Ordering};
+#[cfg(loom)]
+use loom::sync::atomic::{AtomicU8, Ordering};
 
 use crate::{Participant, Phase};
 

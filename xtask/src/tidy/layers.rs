@@ -15,7 +15,7 @@ pub(super) const LAYERS: [(u8, &[&str]); 6] = [
     (HANDLERS, &["luo-memfd", "luo-hugetlb", "luo-guestmemfd"]),
     (PROGRAMS, &["luo-agent", "luoctl"]),
     (5, &["luo-benches", "luo-vmm", "luo-examples", "luo-tests", "luo-no-std", "xtask"]),
-    (6, &["luo-fuzz"]),
+    (6, &["luo-concurrency", "luo-fuzz"]),
 ];
 
 /// The layer of the handlers: one file type each.

@@ -14,6 +14,7 @@
 //! everything and exit. Messages between programs are hints; the word decides.
 
 mod word;
+pub mod shared;
 
 pub use word::{Holding, Owner, Turn, Word};
 

@@ -26,7 +26,7 @@ use super::program::Program;
 use super::raw::{self, all_close_on_exec, set_closes_on_exec};
 use super::signals::{Disposition, block_all, dispose, set_mask};
 use crate::Word;
-use crate::ownership::Holding;
+use crate::ownership::{Holding, shared};
 
 /// A few frames of a debug build, many times over.
 const STACK: usize = 256 * 1024;
@@ -296,9 +296,7 @@ impl<'w> Watching<'w> {
     /// The renewed offer: whoever read the old one cannot commit any more.
     fn shut_out(&self, offer: Word) -> bool {
         let Some(renewed) = offer.next(offer.owner(), Holding::Offered) else { return false };
-        let (old, new) = (offer.to_bits().to_le(), renewed.to_bits().to_le());
-        let atomic = self.watch.word.atomic();
-        atomic.compare_exchange(old, new, Ordering::AcqRel, Ordering::Acquire).is_ok()
+        shared::swap(self.watch.word.atomic(), offer, renewed).is_ok()
     }
 
     /// Waits a little; whether the guarded process has died, the bell has rung, the time is up.
@@ -312,7 +310,7 @@ impl<'w> Watching<'w> {
 }
 
 fn load(watch: &Watch) -> Option<Word> {
-    Word::from_bits(u64::from_le(watch.word.atomic().load(Ordering::Acquire)))
+    shared::load(watch.word.atomic()).ok()
 }
 
 /// Makes sure that the guarded process is gone, and becomes the old program.

@@ -2,10 +2,9 @@
 
 use alloc::vec::Vec;
 use core::any::Any;
-use core::sync::atomic::Ordering;
 
-use super::{ProcessKho, Standing, believe, load, segments};
-use crate::ownership::Holding;
+use super::{ProcessKho, Standing, segments};
+use crate::ownership::{Holding, shared};
 use crate::process::segment::of_this_backend;
 use crate::{
     ByteLen, FrameCount, FrameRange, Generation, Kho, KhoError, Memory, PFN_END, PhysAddr, Root, Word,
@@ -166,7 +165,7 @@ impl Kho for ProcessKho {
     }
 
     fn word(&self) -> Result<Word, KhoError> {
-        load(&self.page)
+        shared::load(self.page.atomic())
     }
 
     fn swap(&mut self, from: Word, to: Word) -> Result<(), KhoError> {
@@ -176,11 +175,7 @@ impl Kho for ProcessKho {
             self.change()?;
             self.seal(from);
         }
-        let (old, new) = (from.to_bits().to_le(), to.to_bits().to_le());
-        let swapped = self.page.atomic().compare_exchange(old, new, Ordering::AcqRel, Ordering::Acquire);
-        if let Err(found) = swapped {
-            return Err(KhoError::SwapLost { expected: from, found: believe(u64::from_le(found))? });
-        }
+        shared::swap(self.page.atomic(), from, to)?;
         if matches!(self.standing, Standing::Adopting(_)) {
             self.generation += 1;
         }

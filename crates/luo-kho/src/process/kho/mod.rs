@@ -11,7 +11,6 @@ mod tests;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::fmt;
-use core::sync::atomic::Ordering;
 use core::time::Duration;
 
 use rustix::fd::{AsFd, BorrowedFd, OwnedFd};
@@ -27,7 +26,7 @@ use super::error::OpenError;
 use super::line::{Deadline, wait_readable};
 use super::memfd;
 use super::segment::SegmentFile;
-use crate::ownership::Holding;
+use crate::ownership::{Holding, shared};
 use crate::tracker::Tracker;
 use crate::{FRAME_BYTES, FrameCount, FrameRange, Generation, KhoError, Offer, Root, Word};
 
@@ -196,7 +195,7 @@ impl ProcessKho {
                 self.reap_guardian(false);
                 self.arena.own()
             }
-            _ => Err(KhoError::NotOwner { word: load(&self.page)? }),
+            _ => Err(KhoError::NotOwner { word: shared::load(self.page.atomic())? }),
         }
     }
 
@@ -215,7 +214,7 @@ impl ProcessKho {
 
     /// Why a swap to which this program has no right did not happen.
     fn refuse(&self, from: Word) -> KhoError {
-        let found = match load(&self.page) {
+        let found = match shared::load(self.page.atomic()) {
             Ok(found) => found,
             Err(error) => return error,
         };
@@ -294,7 +293,7 @@ impl Unopened {
     ///
     /// [`KhoError::BadWord`].
     pub(super) fn word(&self) -> Result<Word, KhoError> {
-        load(&self.page)
+        shared::load(self.page.atomic())
     }
 
     /// Whether the word, read afresh, makes an offer.
@@ -363,15 +362,6 @@ fn inherit_segments(capacity: FrameCount, table: Table, files: Vec<OwnedFd>) -> 
         }
     }
     Ok(segments)
-}
-
-/// Reads the word.
-fn load(page: &WordPage) -> Result<Word, KhoError> {
-    believe(u64::from_le(page.atomic().load(Ordering::Acquire)))
-}
-
-fn believe(bits: u64) -> Result<Word, KhoError> {
-    Word::from_bits(bits).ok_or(KhoError::BadWord { bits })
 }
 
 impl Drop for ProcessKho {

@@ -1,0 +1,120 @@
+//! `cargo xtask fuzz`: libFuzzer on the targets in `fuzz`, each for its share of the time, from the corpus that is committed.
+//! The **canary** comes first: a target that has to fail, because a fuzzer that finds nothing may not be looking.
+//!
+//! It needs a nightly compiler and cargo-fuzz. Inputs that are found go into `target/fuzz`; the committed corpus changes
+//! only by hand.
+
+use core::time::Duration;
+use std::fs;
+use std::path::Path;
+use std::process::{Command, ExitCode};
+
+use anyhow::{Context as _, Result};
+use clap::Args;
+use toml::{Table, Value};
+
+use crate::program;
+use crate::tally::{Skip, Tally};
+use crate::workspace::Workspace;
+
+/// What it is called in the tally.
+pub(crate) const NAME: &str = "fuzz";
+
+const CANARY: &str = "canary";
+const FOLDER: &str = "fuzz";
+/// How long the build may take.
+const BUILDING: Duration = Duration::from_mins(30);
+/// How long a target may take beyond its time, to read its corpus.
+const BEYOND: Duration = Duration::from_mins(5);
+
+#[derive(Args)]
+pub(crate) struct Options {
+    /// How long, for all targets together
+    #[arg(long, default_value_t = 60)]
+    seconds: u64,
+    /// Only this target
+    #[arg(long)]
+    target: Option<String>,
+}
+
+pub(crate) fn run(options: &Options) -> Result<ExitCode> {
+    Ok(counted(&Workspace::load()?, options.seconds, options.target.as_deref())?.close())
+}
+
+/// Fuzzes for so many seconds in all.
+///
+/// # Errors
+///
+/// The list of targets cannot be read.
+pub(crate) fn counted(workspace: &Workspace, seconds: u64, only: Option<&str>) -> Result<Tally> {
+    let mut tally = Tally::default();
+    let nightly = match nightly() {
+        Ok(nightly) => nightly,
+        Err(reason) => {
+            println!("SKIPPED: {NAME}: {reason}");
+            tally.skipped.push(Skip { name: NAME.to_owned(), reason });
+            return Ok(tally);
+        }
+    };
+    let targets = targets(&workspace.root)?;
+    let cargo = || {
+        let mut command = Command::new("rustup");
+        command.args(["run", &nightly, "cargo", "fuzz"]).current_dir(workspace.root.join(FOLDER));
+        command
+    };
+    let mut build = cargo();
+    build.arg("build");
+    let built = program::captured(build, BUILDING)?;
+    if !built.well {
+        print!("{}", built.output);
+        tally.count(NAME, false, &built.output);
+        return Ok(tally);
+    }
+    let chosen: Vec<_> = targets.iter().filter(|target| only.is_none_or(|only| only == **target)).collect();
+    let share = (seconds / chosen.len().max(1) as u64).max(1);
+    for target in [&CANARY.to_owned()].into_iter().chain(chosen) {
+        let mut fuzz = cargo();
+        let found = workspace.target.join(FOLDER).join(target);
+        fs::create_dir_all(&found)?;
+        fuzz.args(["run", target]).arg(&found);
+        let corpus = workspace.root.join(FOLDER).join("corpus").join(target);
+        fuzz.args(corpus.is_dir().then_some(&corpus));
+        fuzz.args(["--", "-rss_limit_mb=2048", "-timeout=20", "-print_final_stats=1"]);
+        fuzz.arg(format!("-max_total_time={share}"));
+        let ended = program::captured(fuzz, Duration::from_secs(share) + BEYOND)?;
+        let well = if *target == CANARY { ended.output.contains("as it has to be") } else { ended.well };
+        let runs = ended.output.lines().find_map(|line| line.strip_prefix("stat::number_of_executed_units:"));
+        println!("{target}: {} runs in {share} s", runs.map_or("?", str::trim));
+        if !well {
+            print!("{}", ended.output);
+        }
+        tally.count(&format!("{NAME} {target}"), well, "");
+    }
+    Ok(tally)
+}
+
+/// The nightly toolchain that is installed, with cargo-fuzz beside it; or why it cannot be used.
+fn nightly() -> Result<String, String> {
+    let list = Command::new("rustup").args(["toolchain", "list"]).output();
+    let list = list.map_err(|error| format!("rustup does not start: {error}"))?;
+    let list = String::from_utf8_lossy(&list.stdout).into_owned();
+    let nightly = list.lines().filter_map(|line| line.split_whitespace().next());
+    let nightly = nightly.into_iter().find(|name| name.starts_with("nightly"));
+    let nightly = nightly.ok_or("no nightly toolchain is installed")?.to_owned();
+    let mut cargo = Command::new("rustup");
+    cargo.args(["run", &nightly, "cargo"]);
+    match program::has_subcommand(cargo, "fuzz") {
+        Ok(true) => Ok(nightly),
+        _ => Err("cargo-fuzz is not installed".to_owned()),
+    }
+}
+
+/// Every target but the canary.
+fn targets(root: &Path) -> Result<Vec<String>> {
+    let manifest =
+        fs::read_to_string(root.join(FOLDER).join("Cargo.toml")).context("there is no fuzz/Cargo.toml")?;
+    let manifest: Table = manifest.parse().context("fuzz/Cargo.toml is no TOML")?;
+    let bins = manifest.get("bin").and_then(Value::as_array).context("there are no targets")?;
+    let names = bins.iter().filter_map(|bin| Some(bin.get("name")?.as_str()?.to_owned()));
+    Ok(names.filter(|name| name != CANARY).collect())
+}
