@@ -106,7 +106,14 @@ fn x5_blocks_filled_and_sealed() {
     let victim = Victim::new();
     for section in 0..victim.sections.len() {
         for fill in [0x00, 0xFF] {
-            let fork = victim.forged(section, |body| body.fill(fill));
+            let mut changed = true;
+            let fork = victim.forged(section, |body| {
+                changed = body.iter().any(|byte| *byte != fill);
+                body.fill(fill);
+            });
+            if !changed {
+                continue;
+            }
             assert_ne!(
                 take(&fork, &victim.written),
                 Outcome::Same,
@@ -207,7 +214,7 @@ fn seal_payloads(victim: &Victim, image: &mut [u8]) {
     let ((objects, len), (payloads, _)) = (victim.sections[OBJECTS], victim.sections[PAYLOADS]);
     let mut at = payloads + BLOCK_HEADER;
     for object in (objects + BLOCK_HEADER..objects + BLOCK_HEADER + len).step_by(16) {
-        let size = usize::try_from(word_at(image, object) >> 32).unwrap();
+        let size = usize::try_from(word_at(image, object) >> 32).expect("32 bits");
         let sum = luo_kho::checksum::crc32c(&image[at..at + size]);
         image[object + 8..object + 12].copy_from_slice(&sum.to_le_bytes());
         at += size.next_multiple_of(8);
@@ -277,12 +284,12 @@ fn x14_reserved_bits() {
 #[test]
 fn x17_strings() {
     let victim = Victim::new();
-    let bad: [&dyn Fn(&mut [u8]); 5] = [
-        &|text| text.fill(b'x'),
-        &|text| text.fill(0),
-        &|text| text[0] = 0xFF,
-        &|text| text[0] = 0,
-        &|text| text[text.len() - 1] = b'x',
+    let bad: [fn(&mut [u8]); 5] = [
+        |text| text.fill(b'x'),
+        |text| text.fill(0),
+        |text| text[0] = 0xFF,
+        |text| text[0] = 0,
+        |text| text[text.len() - 1] = b'x',
     ];
     for (number, forge) in bad.into_iter().enumerate() {
         // A kind may fill all of its 47 bytes; then it is another kind, that of nobody.

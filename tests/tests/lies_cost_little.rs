@@ -1,6 +1,5 @@
 //! What hostile bytes may cost whoever reads them: a few calls on memory for each frame, no more memory than their own
 //! length and 64 KiB, and no recursion. Nothing that they say makes it more.
-#![expect(clippy::indexing_slicing, reason = "a helper of a test may panic as the test may")]
 
 use std::alloc::System;
 
