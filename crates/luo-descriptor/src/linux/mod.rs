@@ -5,6 +5,7 @@
 //! - What was **arrived** at came by reference; what is **dressed** is a new file that gets another's attributes.
 
 pub mod flags;
+mod shared;
 
 use alloc::ffi::CString;
 use alloc::string::String;
@@ -17,7 +18,9 @@ use rustix::fs::{
     fcntl_add_seals, fcntl_get_seals, fcntl_getfl, fcntl_setfl, flistxattr, flistxattr_query, fstat,
     futimens, memfd_create, open, readlink, seek, tell,
 };
-use rustix::io::{Errno, FdFlags, fcntl_getfd, fcntl_setfd, pread, retry_on_intr};
+use rustix::io::{Errno, FdFlags, fcntl_getfd, fcntl_setfd, pread, pwrite, retry_on_intr};
+
+pub use shared::Descriptor;
 
 use crate::{Access, Attributes, HostError, MODE_BITS, Moment, Name, Owner, Seals, Status, Times};
 
@@ -113,6 +116,32 @@ pub fn read_at(file: BorrowedFd<'_>, mut at: u64, bytes: &mut [u8]) -> Result<()
         rest = rest.get_mut(count..).unwrap_or_default();
     }
     Ok(())
+}
+
+/// Writes from byte `at` on.
+///
+/// # Errors
+///
+/// The kernel's; some of `bytes` may have been written.
+pub fn write_at(file: BorrowedFd<'_>, mut at: u64, bytes: &[u8]) -> Result<(), HostError> {
+    let mut rest = bytes;
+    while !rest.is_empty() {
+        let count = retry_on_intr(|| pwrite(file, rest, at));
+        // A write of no bytes would be made for ever.
+        let count = count.and_then(|count| if count == 0 { Err(Errno::IO) } else { Ok(count) });
+        let count = count.map_err(failed("pwrite"))?;
+        at += luo_kho::ByteLen::of(count).get();
+        rest = rest.get(count..).unwrap_or_default();
+    }
+    Ok(())
+}
+
+/// Device and inode: the same for every descriptor of one file.
+pub fn number(file: BorrowedFd<'_>) -> u128 {
+    // Asking an open descriptor cannot fail. Were it to, the number is at least nobody else's at this moment.
+    let found = fstat(file).map(|stat| (stat.st_dev, stat.st_ino));
+    let (device, inode) = found.unwrap_or((u64::MAX, file.as_raw_fd().unsigned_abs().into()));
+    u128::from(device) << 64 | u128::from(inode)
 }
 
 /// What the kernel calls the open file.

@@ -1,12 +1,11 @@
 //! A memfd as programs hold it.
 
 use alloc::ffi::CString;
-use alloc::sync::Arc;
 use std::fs::File;
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
-use luo_descriptor::linux::create;
+use luo_descriptor::linux::{Descriptor, create};
 use rustix::fs::{MemfdFlags, ftruncate};
 
 use crate::Attributes;
@@ -23,13 +22,7 @@ use crate::Attributes;
 /// # Ok::<(), std::io::Error>(())
 /// ```
 #[derive(Clone, Debug)]
-pub struct Memfd(Arc<Shared>);
-
-#[derive(Debug)]
-struct Shared {
-    descriptor: OwnedFd,
-    arrival: Option<Attributes>,
-}
+pub struct Memfd(Descriptor);
 
 impl Memfd {
     /// A new memfd, all of it a hole: closed on exec; seals can be added.
@@ -53,7 +46,7 @@ impl Memfd {
     ///
     /// The kernel's.
     pub fn to_file(&self) -> io::Result<File> {
-        Ok(self.as_fd().try_clone_to_owned()?.into())
+        self.0.to_file()
     }
 
     /// The file itself, if nobody else holds it; otherwise [`to_file`](Self::to_file).
@@ -62,25 +55,22 @@ impl Memfd {
     ///
     /// The kernel's.
     pub fn into_file(self) -> io::Result<File> {
-        match Arc::try_unwrap(self.0) {
-            Ok(Shared { descriptor, .. }) => Ok(descriptor.into()),
-            Err(shared) => Self(shared).to_file(),
-        }
+        self.0.into_file()
     }
 
     /// One that came by reference, with what it looked like then.
     pub(super) fn arrived(descriptor: OwnedFd, arrival: Attributes) -> Self {
-        Self(Arc::new(Shared { descriptor, arrival: Some(arrival) }))
+        Self(Descriptor::arrived(descriptor, arrival))
     }
 
     pub(super) fn arrival(&self) -> Option<&Attributes> {
-        self.0.arrival.as_ref()
+        self.0.arrival()
     }
 }
 
 impl From<OwnedFd> for Memfd {
     fn from(descriptor: OwnedFd) -> Self {
-        Self(Arc::new(Shared { descriptor, arrival: None }))
+        Self(descriptor.into())
     }
 }
 
@@ -92,6 +82,6 @@ impl From<File> for Memfd {
 
 impl AsFd for Memfd {
     fn as_fd(&self) -> BorrowedFd<'_> {
-        self.0.descriptor.as_fd()
+        self.0.as_fd()
     }
 }

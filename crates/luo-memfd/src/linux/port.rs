@@ -2,7 +2,7 @@
 
 use alloc::ffi::CString;
 use core::ops::Range;
-use std::os::fd::{AsFd, AsRawFd, OwnedFd};
+use std::os::fd::{AsFd, OwnedFd};
 
 use luo_core::Identity;
 use luo_descriptor::linux::{self, failed};
@@ -10,7 +10,7 @@ use luo_kho::{FrameCount, FrameRange, KhoError, Memory, process};
 use rustix::fs::{
     FileType, FsWord, OFlags, SeekFrom, fcntl_get_seals, fcntl_getfl, fstat, fstatfs, ftruncate, seek,
 };
-use rustix::io::{Errno, pwrite, retry_on_intr};
+use rustix::io::Errno;
 
 use super::{Linux, Memfd};
 use crate::port::{Port, Sort};
@@ -24,10 +24,7 @@ impl Port for Linux {
     type Draft = OwnedFd;
 
     fn identity(&self, file: &Memfd) -> Identity {
-        // Asking an open descriptor cannot fail. Were it to, the number is at least nobody else's at this moment.
-        let found = fstat(file).map(|stat| (stat.st_dev, stat.st_ino));
-        let (device, inode) = found.unwrap_or((u64::MAX, file.as_fd().as_raw_fd().unsigned_abs().into()));
-        Identity(u128::from(device) << 64 | u128::from(inode))
+        Identity(linux::number(file.as_fd()))
     }
 
     fn sort(&self, file: &Memfd) -> Result<Sort, HostError> {
@@ -132,17 +129,8 @@ impl Port for Linux {
         Ok(draft)
     }
 
-    fn write(&self, draft: &OwnedFd, mut at: u64, bytes: &[u8]) -> Result<(), HostError> {
-        let mut rest = bytes;
-        while !rest.is_empty() {
-            let count = retry_on_intr(|| pwrite(draft, rest, at));
-            // A write of no bytes would be made for ever.
-            let count = count.and_then(|count| if count == 0 { Err(Errno::IO) } else { Ok(count) });
-            let count = count.map_err(failed("pwrite"))?;
-            at += luo_kho::ByteLen::of(count).get();
-            rest = rest.get(count..).unwrap_or_default();
-        }
-        Ok(())
+    fn write(&self, draft: &OwnedFd, at: u64, bytes: &[u8]) -> Result<(), HostError> {
+        linux::write_at(draft.as_fd(), at, bytes)
     }
 
     fn complete(&self, draft: OwnedFd, wanted: &Attributes) -> Result<Memfd, HostError> {

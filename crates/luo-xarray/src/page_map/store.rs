@@ -4,12 +4,17 @@
 //!   when nothing can be allocated any more has reserved a store beforehand.
 //! - A [`SlotRun`] is neighbouring pages in neighbouring slots. Slots are counted from 0.
 //!
+//! The pages may also lie in a file of their own that is attached: then its segment's frames are the slots, and only the
+//! index is reserved.
+//!
 //! The index has as much room as the map can ever need; how much of that is the map, and how many pages it names, is
 //! written down elsewhere: [`StoreNames`]. Slots that no page took cross with the others.
 
 use alloc::vec::Vec;
 
-use luo_kho::{ByteLen, FRAME_BYTES, FrameRange, Memory, Name, Order, Pfn, PreservedArray, StoreError};
+use luo_kho::{
+    ByteLen, FRAME_BYTES, FrameRange, KhoError, Memory, Name, Order, Pfn, PreservedArray, StoreError,
+};
 
 use super::{Extent, PageFlags, PageMapBuilder, PageMapError, PageMapView};
 use crate::serial::CONSTANT_BYTES;
@@ -22,8 +27,17 @@ const HEADER_BYTES: u64 = 64;
 /// Room for a copy of a file.
 #[derive(Debug)]
 pub struct PageStore {
-    slots: PreservedArray<u8>,
+    slots: Slots,
     index: PreservedArray<u8>,
+}
+
+/// The frames that hold pages.
+#[derive(Debug)]
+enum Slots {
+    /// Reserved with the index.
+    Array(PreservedArray<u8>),
+    /// A file's, which is attached and filled by other means.
+    Segment(FrameRange),
 }
 
 /// Neighbouring pages in neighbouring slots.
@@ -89,7 +103,35 @@ impl PageStore {
         }
         let slots = PreservedArray::alloc(memory, pages.saturating_mul(FRAME_BYTES))?;
         let index = PreservedArray::alloc(memory, Self::most_index_bytes(pages))?;
-        Ok(Some(Self { slots, index }))
+        Ok(Some(Self { slots: Slots::Array(slots), index }))
+    }
+
+    /// Takes frames for an index of so many pages, whose slots are the frames of a segment.
+    ///
+    /// # Errors
+    ///
+    /// The memory's.
+    pub fn reserve_index<M: Memory + ?Sized>(
+        memory: &mut M,
+        segment: FrameRange,
+        pages: u64,
+    ) -> Result<Self, StoreError> {
+        let index = PreservedArray::alloc(memory, Self::most_index_bytes(pages))?;
+        Ok(Self { slots: Slots::Segment(segment), index })
+    }
+
+    /// Claims every frame of an index that somebody else reserved for a segment.
+    ///
+    /// # Errors
+    ///
+    /// As [`restore`](Self::restore).
+    pub fn restore_index<M: Memory + ?Sized>(
+        memory: &mut M,
+        segment: FrameRange,
+        index: Name,
+    ) -> Result<Self, StoreError> {
+        let index = PreservedArray::restore(memory, index)?;
+        Ok(Self { slots: Slots::Segment(segment), index })
     }
 
     /// Claims every frame of a store that somebody else reserved: of its slots, used or not, and of its index.
@@ -104,7 +146,7 @@ impl PageStore {
         let (Some(slots), Some(index)) = (names.slots, names.index) else { return Ok(None) };
         let slots = PreservedArray::restore(memory, slots)?;
         let index = PreservedArray::restore(memory, index)?;
-        Ok(Some(Self { slots, index }))
+        Ok(Some(Self { slots: Slots::Array(slots), index }))
     }
 
     /// Touches the first so many slots: where frames are memory that is mapped, the first touch of each costs as much as
@@ -114,8 +156,8 @@ impl PageStore {
     ///
     /// The memory's.
     pub fn touch<M: Memory + ?Sized>(&mut self, memory: &mut M, slots: u64) -> Result<(), StoreError> {
-        for slot in 0..slots {
-            self.slots.write(memory, slot * FRAME_BYTES, &[0; 8])?;
+        if let Slots::Array(array) = &mut self.slots {
+            (0..slots).try_for_each(|slot| array.write(memory, slot * FRAME_BYTES, &[0; 8]))?;
         }
         Ok(())
     }
@@ -124,14 +166,17 @@ impl PageStore {
     ///
     /// # Errors
     ///
-    /// The memory's.
+    /// The memory's. The frames of a segment cannot be written.
     pub fn write<M: Memory + ?Sized>(
         &mut self,
         memory: &mut M,
         slot: u64,
         pages: &[u8],
     ) -> Result<(), StoreError> {
-        self.slots.write(memory, slot * FRAME_BYTES, pages)
+        match &mut self.slots {
+            Slots::Array(array) => array.write(memory, slot * FRAME_BYTES, pages),
+            Slots::Segment(range) => Err(KhoError::NotAllocated { range: *range }.into()),
+        }
     }
 
     /// Writes the page map of `runs`, which ascend by page, and says where the store is found.
@@ -144,7 +189,7 @@ impl PageStore {
         memory: &mut M,
         runs: impl Iterator<Item = SlotRun>,
     ) -> Result<StoreNames, PageMapError> {
-        let frames = SlotFrames::of(&self.slots);
+        let frames = SlotFrames::of(self.slots.ranges());
         let mut builder = PageMapBuilder::new(Order::ZERO);
         let mut pages = 0;
         for (page, frames) in runs.flat_map(|run| frames.of_run(run)) {
@@ -162,7 +207,11 @@ impl PageStore {
 
     /// Where the store is found. Nothing of it is used yet.
     pub fn names(&self) -> StoreNames {
-        let (slots, index) = (Some(self.slots.name()), Some(self.index.name()));
+        let slots = match &self.slots {
+            Slots::Array(array) => Some(array.name()),
+            Slots::Segment(_) => None,
+        };
+        let index = Some(self.index.name());
         StoreNames { slots, index, ..StoreNames::NONE }
     }
 
@@ -180,7 +229,7 @@ impl PageStore {
     ) -> Result<(), E> {
         let foreign = |why| E::from(PageMapError::Foreign { why });
         let view = self.view(memory, names.index_len)?;
-        let own = OwnFrames::of(&self.slots);
+        let own = OwnFrames::of(self.slots.ranges());
         let mut pages = 0;
         for extent in view.extents() {
             let extent = extent.map_err(E::from)?;
@@ -219,9 +268,17 @@ impl PageStore {
     }
 }
 
+impl Slots {
+    fn ranges(&self) -> &[FrameRange] {
+        match self {
+            Self::Array(array) => array.extents(),
+            Self::Segment(range) => core::slice::from_ref(range),
+        }
+    }
+}
+
 impl<'s> SlotFrames<'s> {
-    fn of(slots: &'s PreservedArray<u8>) -> Self {
-        let ranges = slots.extents();
+    fn of(ranges: &'s [FrameRange]) -> Self {
         let counts = ranges.iter().scan(0, |before, range| {
             let this = *before;
             *before += range.count().get();
@@ -246,8 +303,8 @@ impl<'s> SlotFrames<'s> {
 }
 
 impl OwnFrames {
-    fn of(slots: &PreservedArray<u8>) -> Self {
-        let mut ranges = slots.extents().to_vec();
+    fn of(ranges: &[FrameRange]) -> Self {
+        let mut ranges = ranges.to_vec();
         ranges.sort_unstable();
         Self(ranges)
     }
