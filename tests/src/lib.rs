@@ -37,6 +37,9 @@ pub mod hostile;
 pub mod echo;
 pub mod memfd;
 pub mod guestmemfd;
+pub mod hugetlb;
+#[cfg(target_os = "linux")]
+pub mod journey;
 #[cfg(target_os = "linux")]
 pub mod actor;
 

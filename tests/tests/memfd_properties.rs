@@ -425,7 +425,7 @@ fn what_is_written_and_punched_until_freeze_crosses() {
 #[test]
 fn a_copy_that_outgrew_its_head_room_is_refused_with_numbers() {
     let head_room = HeadRoom { one_in: 1000.try_into().unwrap(), at_least: 4 };
-    let narrow = MemfdUpdate::with(Way::Copy, || Memfds::new(Linux::new()).head_room(head_room));
+    let narrow = MemfdUpdate::with(Way::Copy, move || Memfds::new(Linux::new()).head_room(head_room));
     let file = guest();
     let grows = |pages: usize| assert_eq!(pwrite(&file, &vec![1; pages * 4096], 3 * PAGE), Ok(pages * 4096));
     let refused = narrow.one(&file, || grows(5)).unwrap_err();

@@ -25,6 +25,12 @@ enum What {
         #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
         options: Vec<String>,
     },
+    /// What copying a file of huge pages costs, beside a plain copy; needs as many free huge pages again
+    Hugetlb {
+        /// Of a file of so many MiB
+        #[arg(default_value_t = 512)]
+        mib: u64,
+    },
 }
 
 pub(crate) fn run(options: &Options) -> Result<ExitCode> {
@@ -35,6 +41,10 @@ pub(crate) fn run(options: &Options) -> Result<ExitCode> {
             program::shown(workspace.cargo().args(bench))?;
         }
         What::Blackout { options } => blackout(&workspace, options)?,
+        What::Hugetlb { mib } => {
+            let bench = ["bench", "--quiet", "--package", "luo-tests", "--bench", "hugetlb", "--"];
+            program::shown(workspace.cargo().args(bench).arg(mib.to_string()))?;
+        }
     }
     Ok(ExitCode::SUCCESS)
 }

@@ -56,7 +56,7 @@ impl Fuse {
         blown
     }
 
-    fn call(&self, call: &'static str) -> Result<(), HostError> {
+    pub(crate) fn call(&self, call: &'static str) -> Result<(), HostError> {
         if self.blows() { Err(HostError { call, errno: EMFILE }) } else { Ok(()) }
     }
 }

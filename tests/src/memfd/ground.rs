@@ -16,6 +16,9 @@ const CAPACITY: u64 = 1 << 20;
 /// Makes the file that arrives in the place of another.
 type Remake = Rc<dyn Fn(BorrowedFd<'_>) -> OwnedFd>;
 
+/// What does not cross, and why. Of no kind: nothing does.
+type Refused = Option<(Option<DescriptorKind>, &'static str)>;
+
 /// What is on its way.
 type Cargo = Rc<RefCell<Option<Carried>>>;
 
@@ -23,7 +26,7 @@ type Cargo = Rc<RefCell<Option<Carried>>>;
 pub struct InProcess<'a> {
     far_side: FarSide<'a>,
     cargo: Cargo,
-    refused: Option<&'static str>,
+    refused: Refused,
     remake: Option<Remake>,
 }
 
@@ -31,7 +34,7 @@ pub struct InProcess<'a> {
 #[derive(Default)]
 pub struct ProcessGround {
     cargo: Cargo,
-    refused: Option<&'static str>,
+    refused: Refused,
     remake: Option<Remake>,
 }
 
@@ -62,7 +65,14 @@ impl ProcessGround {
     /// No file crosses, for this reason.
     #[must_use]
     pub fn refusing(mut self, reason: &'static str) -> Self {
-        self.refused = Some(reason);
+        self.refused = Some((None, reason));
+        self
+    }
+
+    /// No descriptor of this kind crosses, for this reason.
+    #[must_use]
+    pub fn refusing_kind(mut self, kind: DescriptorKind, reason: &'static str) -> Self {
+        self.refused = Some((Some(kind), reason));
         self
     }
 }
@@ -119,10 +129,12 @@ impl Carrier<ProcessKho> for InProcess<'_> {
         "in-process"
     }
 
-    fn conveys(&self, _: DescriptorKind) -> Conveyance {
+    fn conveys(&self, kind: DescriptorKind) -> Conveyance {
         match self.refused {
-            Some(reason) => Conveyance::Refused { reason: reason.into() },
-            None => Conveyance::ByReference,
+            Some((refused, reason)) if refused.is_none_or(|refused| refused == kind) => {
+                Conveyance::Refused { reason: reason.into() }
+            }
+            _ => Conveyance::ByReference,
         }
     }
 

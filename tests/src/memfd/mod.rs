@@ -17,4 +17,4 @@ pub use ground::{InProcess, ProcessGround};
 pub use real::{RealFixture, contents, portrait};
 pub use simulated::{Portrait, SimFixture, WriteLog};
 #[cfg(target_os = "linux")]
-pub use update::{Cost, Crossed, MemfdUpdate, Way, update};
+pub use update::{Crossed, MemfdUpdate, Way, update};
