@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use crate::bench::{Bench, Floor};
-use crate::machine::Kind;
+use crate::machine::{Backing, Kind};
 use crate::vmm::Sabotage;
 
 /// A small virtual machine monitor whose guest survives the replacement of the program that runs it.
@@ -69,6 +69,9 @@ pub(crate) struct Shape {
     /// What executes the guest [default: kvm if there is a /dev/kvm that works, else thread].
     #[arg(long, value_name = "KIND")]
     pub(crate) guest: Option<Kind>,
+    /// What guest memory is made of.
+    #[arg(long, value_name = "SORT", default_value = "memfd")]
+    pub(crate) backing: Backing,
 }
 
 /// How long each side waits for the other.

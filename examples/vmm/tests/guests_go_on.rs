@@ -39,6 +39,21 @@ fn a_kvm_guest_survives_eight_updates() {
     }
 }
 
+/// Slots that are bound to the file in the first program, and at the address of its mapping in all others.
+#[test]
+fn a_kvm_guest_in_guest_memfds_survives_twenty_updates() {
+    if let Some(reason) = no_kvm().or_else(|| luo_guestmemfd::supported().err()) {
+        println!("SKIPPED: a_kvm_guest_in_guest_memfds_survives_twenty_updates: {reason}");
+        return;
+    }
+    let text =
+        demo(&["--guest=kvm", "--backing=guest_memfd", "--memory=16M", "--updates=20", "--interval=20"]);
+    assert!(
+        text.contains("16 MiB of memory in guest_memfds") && text.contains("\nPASS: 20 updates"),
+        "{text}"
+    );
+}
+
 #[test]
 fn the_demo_draws_a_report() {
     let folder = tempfile::tempdir().unwrap();

@@ -15,7 +15,7 @@ use anyhow::{Context as _, Result, bail};
 use clap::{Args, ValueEnum};
 
 use crate::guest::{Layout, fill};
-use crate::machine::{Bare, Mapped, Populate, create};
+use crate::machine::{Backing, Bare, Mapped, Populate};
 use crate::state::{MachineState, V2};
 use crate::trace::now;
 
@@ -48,7 +48,7 @@ enum Role {
 /// The host's.
 pub(crate) fn run(floor: &Floor) -> Result<ExitCode> {
     let layout = Layout::new(floor.memory, 1)?;
-    let memory = Mapped::new(&layout, &create(&layout)?, Populate::Later)?;
+    let memory = fresh(&layout)?;
     match floor.role {
         Role::Maker => println!("{}", Bare::creation(&memory)?),
         Role::Far => {
@@ -58,6 +58,12 @@ pub(crate) fn run(floor: &Floor) -> Result<ExitCode> {
         }
     }
     Ok(ExitCode::SUCCESS)
+}
+
+/// Memory of ordinary pages, all holes.
+fn fresh(layout: &Layout) -> Result<Mapped> {
+    let files = Backing::Memfd.create(layout, None)?;
+    Ok(Mapped::new(layout, &files, None, Populate::Later)?)
 }
 
 /// Takes over again and again, until nobody hands over any more.
@@ -109,7 +115,7 @@ impl Near {
     /// Starts the far program, and boots a guest.
     pub(super) fn start() -> Result<Self> {
         let layout = Layout::new(MEMORY, 1)?;
-        let memory = Mapped::new(&layout, &create(&layout)?, Populate::Later)?;
+        let memory = fresh(&layout)?;
         fill(memory.guest(), &layout)?;
         let mut machine = Bare::new(layout, &memory)?;
         machine.boot()?;

@@ -21,7 +21,7 @@ use anyhow::{Context as _, Result};
 use clap::Args;
 
 use crate::cli::{Carrier, parse_size};
-use crate::machine::available;
+use crate::machine::{Backing, available};
 use crate::trace::{Mark, Remembered};
 
 pub(crate) use floor::{Floor, run as run_floor};
@@ -52,11 +52,17 @@ pub(crate) struct Bench {
     /// Ways across.
     #[arg(long, value_delimiter = ',', default_values = ["socket", "exec"])]
     carrier: Vec<Carrier>,
+    /// What guest memory is made of: one after the other, to compare them in one run.
+    #[arg(long, value_name = "SORT,..", value_delimiter = ',', default_values = ["memfd"])]
+    backing: Vec<Backing>,
 }
 
 /// What was measured of one way across, at one size of memory. Times are in nanoseconds.
 struct Measured {
     carrier: Carrier,
+    backing: Backing,
+    /// Bytes of guest memory.
+    memory: u64,
     blackouts: Vec<u64>,
     floors: Vec<u64>,
     /// The stall in which the blackout was, as the observer saw it.
@@ -81,9 +87,11 @@ const PHASES: [(&str, Mark, Mark); 5] = [
 ];
 
 impl Measured {
-    fn new(carrier: Carrier) -> Self {
+    fn new(carrier: Carrier, backing: Backing, memory: u64) -> Self {
         Self {
             carrier,
+            backing,
+            memory,
             blackouts: Vec::new(),
             floors: Vec::new(),
             pauses: Vec::new(),
@@ -131,9 +139,12 @@ pub(crate) fn run(bench: &Bench) -> Result<ExitCode> {
             );
             continue;
         }
-        for &carrier in &bench.carrier {
-            println!("## {carrier:?}, {} MiB, {} updates\n", memory >> 20, bench.updates);
-            let measured = measure(bench.updates, memory, carrier, &mut near)?;
+        let ways =
+            bench.backing.iter().flat_map(|backing| bench.carrier.iter().map(move |way| (*backing, *way)));
+        for (backing, carrier) in ways {
+            println!("## {carrier:?}, {backing:?}, {} MiB, {} updates\n", memory >> 20, bench.updates);
+            let mut measured = Measured::new(carrier, backing, memory);
+            measured.measure(bench.updates, &mut near)?;
             println!("{}", table::draw(&measured));
             all.push(measured);
         }
@@ -149,41 +160,44 @@ fn free() -> Option<u64> {
     Some(line.split_whitespace().next()?.parse::<u64>().ok()? << 10)
 }
 
-fn measure(updates: u64, memory: u64, carrier: Carrier, near: &mut Near) -> Result<Measured> {
-    let mut subject = Subject::start(memory)?;
-    thread::sleep(SETTLE);
-    let mut measured = Measured::new(carrier);
-    // The length of a stretch is that of an update: the first one is for this, and for caches.
-    let mut length = TAIL;
-    for nth in 0..=updates {
-        let observer = Observer::start(subject.counter(), OBSERVER_ON);
-        thread::sleep(length);
-        let quiet = observer.stop()?;
-        let observer = Observer::start(subject.counter(), OBSERVER_ON);
-        let since = Instant::now();
-        subject.update(carrier)?;
-        thread::sleep(TAIL);
-        length = since.elapsed();
-        let marks = subject.marks()?;
-        let seen = observer.stop()?;
-        let floor = match carrier {
-            Carrier::Socket => near.cross()?,
-            Carrier::Exec => creation(memory)?,
-        };
-        if nth == 0 {
-            continue;
+impl Measured {
+    /// Updates a guest again and again.
+    fn measure(&mut self, updates: u64, near: &mut Near) -> Result<()> {
+        let (carrier, memory) = (self.carrier, self.memory);
+        let mut subject = Subject::start(memory, self.backing)?;
+        thread::sleep(SETTLE);
+        // The length of a stretch is that of an update: the first one is for this, and for caches.
+        let mut length = TAIL;
+        for nth in 0..=updates {
+            let observer = Observer::start(subject.counter(), OBSERVER_ON);
+            thread::sleep(length);
+            let quiet = observer.stop()?;
+            let observer = Observer::start(subject.counter(), OBSERVER_ON);
+            let since = Instant::now();
+            subject.update(carrier)?;
+            thread::sleep(TAIL);
+            length = since.elapsed();
+            let marks = subject.marks()?;
+            let seen = observer.stop()?;
+            let floor = match carrier {
+                Carrier::Socket => near.cross()?,
+                Carrier::Exec => creation(memory)?,
+            };
+            if nth == 0 {
+                continue;
+            }
+            let usual = quiet.usual_rate();
+            let at = |mark| marks.at(mark).context("a mark is missing");
+            let (asked, stopped, entered) = (at(Mark::Asked)?, at(Mark::Stopped)?, at(Mark::Entered)?);
+            self.note_marks(&marks);
+            self.floors.push(floor);
+            self.pauses.extend(seen.stall_at(stopped.midpoint(entered)));
+            self.longest.push(seen.longest());
+            self.quiet.push(quiet.longest());
+            self.back.extend(seen.back(entered, usual));
+            self.percent.extend(seen.percent_between(asked, stopped, usual));
         }
-        let usual = quiet.usual_rate();
-        let at = |mark| marks.at(mark).context("a mark is missing");
-        let (asked, stopped, entered) = (at(Mark::Asked)?, at(Mark::Stopped)?, at(Mark::Entered)?);
-        measured.note_marks(&marks);
-        measured.floors.push(floor);
-        measured.pauses.extend(seen.stall_at(stopped.midpoint(entered)));
-        measured.longest.push(seen.longest());
-        measured.quiet.push(quiet.longest());
-        measured.back.extend(seen.back(entered, usual));
-        measured.percent.extend(seen.percent_between(asked, stopped, usual));
+        subject.stop()?;
+        Ok(())
     }
-    subject.stop()?;
-    Ok(measured)
 }

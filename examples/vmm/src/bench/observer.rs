@@ -12,7 +12,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::{self, JoinHandle};
 
 use anyhow::{Context as _, Result, anyhow};
-use rustix::process::setpriority_process;
+use rustix::process::{Pid, PidfdFlags, PidfdGetfdFlags, pidfd_getfd, pidfd_open, setpriority_process};
 use rustix::thread::{CpuSet, sched_setaffinity};
 use vm_memory::{Bytes as _, FileOffset, MmapRegion, VolatileMemory as _};
 
@@ -31,8 +31,8 @@ const RATE_OVER: u64 = 1_000_000;
 const FIRST: i32 = -10;
 /// Bytes of the first region that are mapped: the boards are in there.
 const MAPPED: usize = 2 << 20;
-/// What the memory of the guest is called in `/proc`.
-const NAME: &str = "/memfd:luo-vmm-guest";
+/// What the memory of the guest is called in `/proc`, whatever it is made of.
+const NAMES: [&str; 2] = ["/memfd:luo-vmm-guest", "anon_inode:[kvm-gmem]"];
 
 /// Keeps the calling thread, and those that it starts, on one processor.
 pub(super) fn pin(processor: usize) -> io::Result<()> {
@@ -57,12 +57,16 @@ impl Counter {
         let mut files: Vec<u32> = Vec::new();
         for entry in std::fs::read_dir(&folder)? {
             let path = entry?.path();
-            let is_memory = std::fs::read_link(&path).is_ok_and(|to| to.to_string_lossy().starts_with(NAME));
+            let link = std::fs::read_link(&path).unwrap_or_default();
+            let is_memory = NAMES.iter().any(|name| link.to_string_lossy().starts_with(name));
             files.extend(number(&path).filter(|_| is_memory));
         }
         // The first that was made is the first region.
         let first = files.iter().min().context("the VMM has no guest memory")?;
-        let file = File::options().read(true).write(true).open(format!("{folder}/{first}"))?;
+        // Not every sort can be opened by its path.
+        let vmm = i32::try_from(pid).ok().and_then(Pid::from_raw).context("no such process")?;
+        let vmm = pidfd_open(vmm, PidfdFlags::empty())?;
+        let file = File::from(pidfd_getfd(vmm, i32::try_from(*first)?, PidfdGetfdFlags::empty())?);
         Ok(Self(Arc::new(MmapRegion::from_file(FileOffset::new(file, 0), MAPPED)?)))
     }
 

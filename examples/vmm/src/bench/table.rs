@@ -4,6 +4,7 @@ use core::fmt::Write as _;
 
 use super::Measured;
 use crate::cli::Carrier;
+use crate::machine::Backing;
 
 /// Percent of measurements, and what the columns are called; 100 is the largest.
 const COLUMNS: [(usize, &str); 4] = [(50, "p50"), (90, "p90"), (99, "p99"), (100, "max")];
@@ -110,7 +111,9 @@ fn targets(measured: &Measured) -> String {
 
 /// How the sizes of memory compare, and what others take.
 pub(super) fn close(all: &[Measured]) -> String {
-    let by_socket = all.iter().filter(|measured| measured.carrier == Carrier::Socket);
+    let first = all.first().map(|measured| measured.backing);
+    let by_socket =
+        all.iter().filter(|measured| measured.carrier == Carrier::Socket && Some(measured.backing) == first);
     let halves: Vec<_> = by_socket.filter_map(|measured| percentile(&measured.blackouts, 50)).collect();
     let mut text = String::new();
     if let (Some(least), Some(most), true) = (halves.iter().min(), halves.iter().max(), halves.len() > 1) {
@@ -122,8 +125,30 @@ pub(super) fn close(all: &[Measured]) -> String {
             ratio(*most, *least)
         );
     }
+    text += &beside_memfds(all);
     text + "For scale (published, not measured here): QEMU 11.1.3 `cpr-exec`, watched from outside on such a machine, \
             pauses 38 to 62 ms.\n"
+}
+
+/// How other sorts of memory compare with memfds in the same run.
+fn beside_memfds(all: &[Measured]) -> String {
+    let mut text = String::new();
+    for measured in all.iter().filter(|measured| measured.backing != Backing::Memfd) {
+        let Measured { carrier, backing, memory, blackouts, .. } = measured;
+        let beside = all.iter().find(|other| {
+            (other.carrier, other.backing, other.memory) == (*carrier, Backing::Memfd, *memory)
+        });
+        let halves = (percentile(blackouts, 50), beside.and_then(|beside| percentile(&beside.blackouts, 50)));
+        let (Some(own), Some(memfd)) = halves else { continue };
+        let verdict = if own.saturating_mul(2) <= memfd.saturating_mul(3) { "met" } else { "MISSED" };
+        let _never = writeln!(
+            text,
+            "{carrier:?}, {} MiB: p50 of {backing:?} is {} times that of memfds, at most 1.5: {verdict}",
+            memory >> 20,
+            ratio(own, memfd)
+        );
+    }
+    text
 }
 
 #[cfg(test)]
@@ -142,7 +167,7 @@ mod tests {
     #[test]
     fn a_target_is_met_or_missed_by_its_own_rule() {
         let verdict = |carrier, blackout| {
-            let mut measured = Measured::new(carrier);
+            let mut measured = Measured::new(carrier, Backing::Memfd, 1 << 30);
             (measured.blackouts, measured.floors) = (vec![blackout], vec![200_000]);
             targets(&measured).contains("MISSED")
         };

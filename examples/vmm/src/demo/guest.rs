@@ -44,6 +44,8 @@ impl Guest {
         let home = tempfile::Builder::new().prefix("luo-vmm-").tempdir()?;
         let folder = Folder::open(home.path())?;
         let kind = kind.to_possible_value().ok_or_else(|| anyhow!("a guest without a name"))?;
+        let backing = demo.shape.backing.to_possible_value();
+        let backing = backing.ok_or_else(|| anyhow!("memory of no sort"))?;
         let mut child = Command::new(std::env::current_exe()?)
             .arg("run")
             .arg("--dir")
@@ -51,6 +53,7 @@ impl Guest {
             .args(["--memory", &demo.shape.memory.to_string()])
             .args(["--vcpus", &demo.shape.vcpus.to_string()])
             .args(["--guest", kind.get_name()])
+            .args(["--backing", backing.get_name()])
             .stdin(Stdio::null())
             .spawn()?;
         let since = Instant::now();

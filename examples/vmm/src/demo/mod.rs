@@ -20,7 +20,7 @@ use indicatif::{ProgressBar, ProgressStyle};
 use crate::cli::{Carrier, Carriers, Demo};
 use crate::control::Reply;
 use crate::guest::Layout;
-use crate::machine::{Kind, available};
+use crate::machine::{Backing, Kind, available};
 use crate::trace::Remembered;
 
 use guest::Guest;
@@ -67,7 +67,7 @@ impl Story {
 pub(crate) fn run(demo: &Demo) -> Result<ExitCode> {
     let layout = Layout::new(demo.shape.memory, demo.shape.vcpus)?;
     let kind = choose(demo.shape.guest);
-    let title = title(kind, &layout);
+    let title = title(kind, demo.shape.backing, &layout);
     println!("{title}");
     let bar = bar(demo.updates);
     bar.set_message("the guest boots");
@@ -98,12 +98,16 @@ fn choose(asked: Option<Kind>) -> Kind {
     }
 }
 
-fn title(kind: Kind, layout: &Layout) -> String {
+fn title(kind: Kind, backing: Backing, layout: &Layout) -> String {
     let what = match kind {
         Kind::Kvm => "A KVM guest",
         Kind::Thread => "A guest of threads (NOT a virtual machine: its steps are done in Rust)",
     };
-    format!("{what} with {} vCPUs and {} MiB of memory", layout.vcpus(), layout.bytes() >> 20)
+    let memory = match backing {
+        Backing::Memfd => "memfds",
+        Backing::GuestMemfd => "guest_memfds",
+    };
+    format!("{what} with {} vCPUs and {} MiB of memory in {memory}", layout.vcpus(), layout.bytes() >> 20)
 }
 
 fn bar(updates: u64) -> ProgressBar {

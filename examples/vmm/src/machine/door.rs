@@ -11,10 +11,13 @@
 // two calls take pointers to structures whose size or type the wrappers do not know.
 
 use std::io;
-use std::os::fd::AsRawFd as _;
+use std::os::fd::{AsFd as _, AsRawFd as _};
 use std::sync::Arc;
 
-use kvm_bindings::{kvm_device_attr, kvm_userspace_memory_region, kvm_xsave};
+use kvm_bindings::{
+    KVM_MEM_GUEST_MEMFD, kvm_device_attr, kvm_userspace_memory_region, kvm_userspace_memory_region2,
+    kvm_xsave,
+};
 use kvm_ioctls::{Cap, Error, VcpuFd, VmFd};
 use vm_memory::{GuestMemoryBackend as _, GuestMemoryRegion as _};
 
@@ -31,10 +34,11 @@ const TSC_OFFSET: u64 = 0;
 ///
 /// # Invariants
 ///
-/// Each slot of `fd` lies in `memory`, which stays mapped, and shared, as long as this lives.
+/// Each slot of `vm` lies in `memory`, which stays mapped, and shared, as long as this lives. Nobody else makes vCPUs of it:
+/// others hold it only to carry it.
 pub(super) struct Vm {
     // Dropped before the memory.
-    fd: VmFd,
+    vm: luo_guestmemfd::Vm,
     _memory: Mapped,
 }
 
@@ -46,38 +50,59 @@ pub(super) struct VcpuHandle {
 
 impl Vm {
     /// Gives a fresh virtual machine its memory.
-    pub(super) fn new(fd: VmFd, memory: Mapped) -> Result<Self, Error> {
-        for (slot, region) in (0..).zip(memory.guest().iter()) {
-            let slot = kvm_userspace_memory_region {
+    pub(super) fn new(vm: luo_guestmemfd::Vm, memory: Mapped) -> Result<Self, Error> {
+        for ((slot, region), file) in (0..).zip(memory.guest().iter()).zip(memory.files()) {
+            // A guest_memfd that was made for this machine is bound to it. One that was made for a predecessor's cannot be:
+            // it serves by the address of its mapping, as a memfd does.
+            let native = file.native_to(&vm);
+            let slot = kvm_userspace_memory_region2 {
                 slot,
-                flags: 0,
+                flags: if native.is_some() { KVM_MEM_GUEST_MEMFD } else { 0 },
                 guest_phys_addr: region.start_addr().0,
                 memory_size: region.len(),
                 userspace_addr: region.as_ptr().addr() as u64,
+                guest_memfd: native.map_or(0, |file| file.as_fd().as_raw_fd().unsigned_abs()),
+                ..kvm_userspace_memory_region2::default()
             };
             // INVARIANT: the slot is all of a region of `memory`, of which `Self` keeps a clone; clones share mappings.
-            // SAFETY: the mapping is as long as the slot, and outlives `fd` by the order of the fields, and the last
-            // vCPU because each holds an `Arc` of `Self`. It is accessed as volatile memory only.
-            unsafe { fd.set_user_memory_region(slot) }?;
+            // SAFETY: the mapping is as long as the slot, and outlives the last vCPU because each holds an `Arc` of `Self`;
+            // no vCPU, no access. It is accessed as volatile memory only.
+            unsafe { set_slot(vm.fd(), slot) }?;
         }
-        Ok(Self { fd, _memory: memory })
+        Ok(Self { vm, _memory: memory })
     }
 
-    pub(super) const fn fd(&self) -> &VmFd {
-        &self.fd
+    pub(super) fn fd(&self) -> &VmFd {
+        self.vm.fd()
     }
 
     /// Makes a vCPU.
     pub(super) fn vcpu(self: &Arc<Self>, number: u32) -> Result<VcpuHandle, Error> {
-        let fd = self.fd.create_vcpu(u64::from(number))?;
+        let fd = self.fd().create_vcpu(u64::from(number))?;
         Ok(VcpuHandle { fd, vm: Arc::clone(self) })
     }
+}
+
+/// Makes a slot, by the older call unless it is bound to a file: older kernels know no other.
+///
+/// # Safety
+///
+/// As `VmFd::set_user_memory_region`.
+unsafe fn set_slot(vm: &VmFd, slot: kvm_userspace_memory_region2) -> Result<(), Error> {
+    if slot.flags & KVM_MEM_GUEST_MEMFD != 0 {
+        // SAFETY: the caller's.
+        return unsafe { vm.set_user_memory_region2(slot) };
+    }
+    let kvm_userspace_memory_region2 { slot, flags, guest_phys_addr, memory_size, userspace_addr, .. } = slot;
+    let slot = kvm_userspace_memory_region { slot, flags, guest_phys_addr, memory_size, userspace_addr };
+    // SAFETY: the caller's.
+    unsafe { vm.set_user_memory_region(slot) }
 }
 
 impl VcpuHandle {
     /// Sets the floating-point area.
     pub(super) fn set_xsave(&self, xsave: &kvm_xsave) -> Result<(), Error> {
-        if self.vm.fd.check_extension_int(Cap::Xsave2) > 4096 {
+        if self.vm.fd().check_extension_int(Cap::Xsave2) > 4096 {
             return Err(Error::new(libc::EOVERFLOW));
         }
         // SAFETY: the kernel reads as many bytes as KVM_CAP_XSAVE2 says, which are no more than `xsave` has.

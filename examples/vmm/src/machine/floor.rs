@@ -4,6 +4,7 @@
 //! calls are those of the real machine, because they are made by the same functions.
 
 use kvm_ioctls::{Kvm, VcpuExit};
+use luo_guestmemfd::VmType;
 
 use super::door::Vm;
 use super::error::MachineError;
@@ -113,7 +114,7 @@ fn created(memory: &Mapped) -> Result<(), kvm_ioctls::Error> {
     let fd = kvm.create_vm()?;
     fd.set_tss_address(super::kvm::TSS)?;
     fd.create_irq_chip()?;
-    let vm = std::sync::Arc::new(Vm::new(fd, memory.clone())?);
+    let vm = std::sync::Arc::new(Vm::new(luo_guestmemfd::Vm::new(fd, VmType::default()), memory.clone())?);
     let cpuid = kvm.get_supported_cpuid(kvm_bindings::KVM_MAX_CPUID_ENTRIES)?;
     let vcpu = vm.vcpu(0)?;
     vcpu.fd.set_cpuid2(&cpuid)?;

@@ -7,6 +7,7 @@ use kvm_bindings::{
     kvm_dtable, kvm_irqchip, kvm_mp_state, kvm_msr_entry, kvm_regs, kvm_segment,
 };
 use kvm_ioctls::{Error, Kvm, VcpuExit};
+use luo_guestmemfd::VmType;
 
 use super::door::{VcpuHandle, Vm};
 use super::error::MachineError;
@@ -56,10 +57,16 @@ impl KvmMachine {
     /// Makes a machine and its vCPUs. Writes no guest memory.
     pub(super) fn new(layout: &Layout, memory: &Mapped) -> Result<(Self, Vec<Vcpu>), MachineError> {
         let kvm = Kvm::new().map_err(failed("open(/dev/kvm)"))?;
-        let fd = kvm.create_vm().map_err(failed("KVM_CREATE_VM"))?;
+        let vm = match memory.vm() {
+            Some(vm) => vm.clone(),
+            None => {
+                luo_guestmemfd::Vm::new(kvm.create_vm().map_err(failed("KVM_CREATE_VM"))?, VmType::default())
+            }
+        };
+        let fd = vm.fd();
         fd.set_tss_address(TSS).map_err(failed("KVM_SET_TSS_ADDR"))?;
         fd.create_irq_chip().map_err(failed("KVM_CREATE_IRQCHIP"))?;
-        let vm = Vm::new(fd, memory.clone()).map_err(failed("KVM_SET_USER_MEMORY_REGION"))?;
+        let vm = Vm::new(vm, memory.clone()).map_err(failed("KVM_SET_USER_MEMORY_REGION"))?;
         let machine = Self { vm: Arc::new(vm) };
         let cpuid = kvm.get_supported_cpuid(KVM_MAX_CPUID_ENTRIES);
         let cpuid = cpuid.map_err(failed("KVM_GET_SUPPORTED_CPUID"))?;

@@ -1,21 +1,27 @@
-//! Guest memory as this program reaches it: memfds, mapped.
+//! Guest memory as this program reaches it: files, mapped.
 
 use std::io;
+use std::sync::Arc;
 
 use luo_core::Identity;
-use luo_memfd::linux::GuestError;
-use luo_memfd::{Linux, Memfd, Port as _};
+use luo_guestmemfd::Vm;
 use vm_memory::mmap::MmapRegionError;
-use vm_memory::{GuestAddress, GuestMemoryMmap, GuestRegionCollectionError, GuestRegionMmap, MmapRegion};
+use vm_memory::{
+    FileOffset, GuestAddress, GuestMemoryMmap, GuestRegionCollectionError, GuestRegionMmap, MmapRegion,
+};
 
+use super::region::RegionFile;
 use crate::guest::Layout;
 
 /// The regions of a guest, mapped shared. Clones share the mappings.
 #[derive(Clone, Debug)]
 pub(crate) struct Mapped {
     guest: GuestMemoryMmap,
-    /// Which files they are of, in the order of the regions.
-    files: Vec<Identity>,
+    files: Arc<[RegionFile]>,
+    /// Which they are.
+    identities: Vec<Identity>,
+    /// The machine that is to have them, if somebody made one beforehand.
+    vm: Option<Vm>,
 }
 
 /// Whether mapping puts the pages in place too.
@@ -39,9 +45,6 @@ pub(crate) enum MapError {
     /// The regions do not make up a guest's memory.
     #[error("guest memory is not in order: {0}")]
     Regions(#[from] GuestRegionCollectionError),
-    /// Its files cannot be told.
-    #[error(transparent)]
-    Guest(#[from] GuestError),
     /// The files are not those of this layout.
     #[error("{found} files cannot be the {wanted} regions of the guest")]
     Files {
@@ -52,40 +55,34 @@ pub(crate) enum MapError {
     },
 }
 
-/// What `/proc` calls the memfds.
-const NAME: &str = "luo-vmm-guest";
-
-/// Fresh memfds for the regions of a guest, all holes.
-///
-/// # Errors
-///
-/// [`MapError::Host`].
-pub(crate) fn create(layout: &Layout) -> Result<Vec<Memfd>, MapError> {
-    let memfd = |(_, bytes): (u64, u64)| Memfd::create(NAME, bytes);
-    layout.regions().into_iter().map(memfd).collect::<io::Result<_>>().map_err(MapError::Host)
-}
-
 impl Mapped {
-    /// Maps the regions of a guest, each from its memfd.
+    /// Maps the regions of a guest, each from its file, for `vm` if there is one already.
     ///
     /// # Errors
     ///
     /// [`MapError`].
-    pub(crate) fn new(layout: &Layout, memfds: &[Memfd], populate: Populate) -> Result<Self, MapError> {
+    pub(crate) fn new(
+        layout: &Layout,
+        files: &[RegionFile],
+        vm: Option<&Vm>,
+        populate: Populate,
+    ) -> Result<Self, MapError> {
         let regions = layout.regions();
-        if memfds.len() != regions.len() {
-            return Err(MapError::Files { found: memfds.len(), wanted: regions.len() });
+        if files.len() != regions.len() {
+            return Err(MapError::Files { found: files.len(), wanted: regions.len() });
         }
         let more = if populate == Populate::Now { libc::MAP_POPULATE } else { libc::MAP_NORESERVE };
-        let region = |((start, bytes), memfd): ((u64, u64), &Memfd)| {
+        let region = |((start, bytes), file): ((u64, u64), &RegionFile)| {
             let bytes = usize::try_from(bytes).map_err(io::Error::other)?;
             let access = libc::PROT_READ | libc::PROT_WRITE;
-            let mapping = MmapRegion::build(Some(memfd.at(0)?), bytes, access, libc::MAP_SHARED | more)?;
+            let whole = FileOffset::new(file.to_file()?, 0);
+            let mapping = MmapRegion::build(Some(whole), bytes, access, libc::MAP_SHARED | more)?;
             let region = GuestRegionMmap::new(mapping, GuestAddress(start));
             Ok(region.ok_or(GuestRegionCollectionError::UnsortedMemoryRegions)?)
         };
-        let mapped = regions.into_iter().zip(memfds).map(region).collect::<Result<Vec<_>, MapError>>()?;
-        Ok(Self { guest: GuestMemoryMmap::from_regions(mapped)?, files: identities(memfds) })
+        let mapped = regions.into_iter().zip(files).map(region).collect::<Result<Vec<_>, MapError>>()?;
+        let guest = GuestMemoryMmap::from_regions(mapped)?;
+        Ok(Self { guest, files: files.into(), identities: identities(files), vm: vm.cloned() })
     }
 
     /// The memory, by guest addresses.
@@ -93,13 +90,22 @@ impl Mapped {
         &self.guest
     }
 
-    /// Whether it is mapped from these memfds, in this order.
-    pub(super) fn is_in(&self, memfds: &[Memfd]) -> bool {
-        self.files == identities(memfds)
+    /// Its files, in the order of the regions.
+    pub(super) fn files(&self) -> &[RegionFile] {
+        &self.files
+    }
+
+    /// The machine that is to have it, if somebody made one beforehand.
+    pub(super) const fn vm(&self) -> Option<&Vm> {
+        self.vm.as_ref()
+    }
+
+    /// Whether it is mapped from these files, in this order.
+    pub(super) fn is_in(&self, files: &[RegionFile]) -> bool {
+        self.identities == identities(files)
     }
 }
 
-fn identities(memfds: &[Memfd]) -> Vec<Identity> {
-    let port = Linux::new();
-    memfds.iter().map(|memfd| port.identity(memfd)).collect()
+fn identities(files: &[RegionFile]) -> Vec<Identity> {
+    files.iter().map(RegionFile::identity).collect()
 }

@@ -13,6 +13,7 @@ mod error;
 mod floor;
 mod kvm;
 mod memory;
+mod region;
 mod saver;
 mod seat;
 mod shared;
@@ -35,7 +36,8 @@ use crate::trace::{Mark, Trace, now};
 pub(crate) use error::MachineError;
 pub(crate) use floor::Bare;
 pub(crate) use kvm::available;
-pub(crate) use memory::{Mapped, Populate, create};
+pub(crate) use memory::{Mapped, Populate};
+pub(crate) use region::{Backing, RegionFile};
 pub(crate) use saver::{MachineSaver, Saved};
 
 use kvm::KvmMachine;

@@ -5,11 +5,12 @@ use std::sync::Arc;
 use luo_core::{
     FreezeScope, Kind as Name, PrepareScope, Record, Refusal, RetrieveScope, Subsystem, Version, VersionRange,
 };
+use luo_guestmemfd::Vm;
 use luo_kho::ByteLen;
-use luo_memfd::Memfd;
 use parking_lot::Mutex;
 
 use super::memory::{Mapped, Populate};
+use super::region::RegionFile;
 use super::{Kind, Machine};
 use crate::devices::Devices;
 use crate::guest::Layout;
@@ -21,7 +22,9 @@ pub(crate) struct Saved {
     /// The machine; on the far side none, until it has been made.
     pub(crate) machine: Option<Machine>,
     /// The files of its memory, in the order of the regions.
-    pub(crate) files: Vec<Memfd>,
+    pub(crate) files: Vec<RegionFile>,
+    /// The machine that they serve, where files are made by one.
+    pub(crate) vm: Option<Vm>,
     pub(crate) devices: Arc<Mutex<Devices>>,
     pub(crate) trace: Arc<Trace>,
     /// For tests: the state is read as other bytes than were written.
@@ -46,7 +49,8 @@ impl Saved {
         let machine = if let Some(machine) = self.machine.take() {
             machine
         } else {
-            let memory = Mapped::new(&layout, &self.files, Populate::Later).map_err(Refusal::new)?;
+            let memory =
+                Mapped::new(&layout, &self.files, self.vm.as_ref(), Populate::Later).map_err(Refusal::new)?;
             let (devices, trace) = (Arc::clone(&self.devices), Arc::clone(&self.trace));
             Machine::new(kind, layout, memory, devices, trace).map_err(Refusal::new)?
         };

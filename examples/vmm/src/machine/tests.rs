@@ -22,7 +22,8 @@ struct Host {
 
 fn host(vcpus: u32) -> Host {
     let layout = Layout::new(8 << 20, vcpus).unwrap();
-    let memory = Mapped::new(&layout, &create(&layout).unwrap(), Populate::Later).unwrap();
+    let files = Backing::Memfd.create(&layout, None).unwrap();
+    let memory = Mapped::new(&layout, &files, None, Populate::Later).unwrap();
     fill(memory.guest(), &layout).unwrap();
     let folder = tempfile::tempdir().unwrap();
     let trace = Arc::new(Trace::create(&folder.path().join("trace")).unwrap());

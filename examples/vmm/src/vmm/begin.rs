@@ -4,15 +4,15 @@ use std::sync::Arc;
 
 use anyhow::{Context as _, Result};
 use luo_core::Luo;
+use luo_guestmemfd::Vm;
 use luo_kho::FrameCount;
 use luo_kho::process::{Control, Listener, ProcessKho};
-use luo_memfd::Memfd;
 
 use super::{Vmm, parts};
 use crate::cli::Run;
 use crate::folder::Folder;
 use crate::guest::{Layout, fill};
-use crate::machine::{Kind, Machine, Mapped, Populate, available, create};
+use crate::machine::{Kind, Machine, Mapped, Populate, RegionFile, available};
 use crate::trace::Trace;
 
 /// 64 MiB of frames for records: guest memory is not among them, it is attached.
@@ -31,14 +31,16 @@ pub(super) fn begin(run: Run, folder: Folder) -> Result<Vmm> {
     let listener = Listener::bind(folder.control()).context("the control socket cannot be made")?;
     let layout = Layout::new(run.shape.memory, run.shape.vcpus)?;
     let trace = Arc::new(Trace::create(&folder.trace()).context("the trace cannot be made")?);
-    let memfds = create(&layout)?;
-    let memory = Mapped::new(&layout, &memfds, Populate::Later)?;
+    let backing = run.shape.backing;
+    let vm = backing.vm().context("no virtual machine can be made for guest memory")?;
+    let files = backing.create(&layout, vm.as_ref()).context("there is no such memory for the guest")?;
+    let memory = Mapped::new(&layout, &files, vm.as_ref(), Populate::Later)?;
     fill(memory.guest(), &layout)?;
-    let saved = parts::saved(layout.vcpus(), memfds.clone(), &folder, &trace)?;
+    let saved = parts::saved(layout.vcpus(), (files.clone(), vm.clone()), &folder, &trace)?;
     let kho = ProcessKho::create(FRAMES)?;
     let registry = parts::registry(&saved, run.vmm_version)?;
     let (mut luo, owned) = Luo::found(kho, registry).map_err(|stuck| stuck.error)?;
-    preserve(&mut luo, memfds)?;
+    preserve(&mut luo, files, vm)?;
     {
         let mut saved = saved.lock();
         let devices = Arc::clone(&saved.devices);
@@ -52,11 +54,14 @@ pub(super) fn begin(run: Run, folder: Folder) -> Result<Vmm> {
 }
 
 /// Puts the guest's memory under the care of the orchestrator, for the next update.
-pub(super) fn preserve(luo: &mut Luo<ProcessKho>, memfds: Vec<Memfd>) -> Result<()> {
+pub(super) fn preserve(luo: &mut Luo<ProcessKho>, files: Vec<RegionFile>, vm: Option<Vm>) -> Result<()> {
     let session = parts::session()?;
     luo.open_session(session)?;
-    for (region, memfd) in memfds.into_iter().enumerate() {
-        luo.preserve(session, parts::token(region), memfd).map_err(|stuck| stuck.error)?;
+    for (region, file) in files.into_iter().enumerate() {
+        file.preserve(luo, (session, parts::token(region)))?;
+    }
+    if let Some(vm) = vm {
+        luo.preserve(session, parts::VM, vm).map_err(|stuck| stuck.error)?;
     }
     Ok(())
 }

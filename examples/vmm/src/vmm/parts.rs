@@ -4,20 +4,21 @@ use std::fs::OpenOptions;
 use std::sync::Arc;
 
 use anyhow::{Context as _, Result};
-use luo_core::{Registry, SessionName, Token, Version};
-use luo_memfd::{Linux, Memfd, Memfds};
+use luo_core::{Refusal, Registry, SessionName, Token, Version};
+use luo_guestmemfd::{GuestMemfds, Vm, VmType, Vms};
+use luo_memfd::Memfds;
 use parking_lot::Mutex;
 
 use crate::devices::{Devices, DevicesSaver};
 use crate::folder::Folder;
-use crate::machine::{MachineSaver, Saved};
+use crate::machine::{MachineSaver, RegionFile, Saved};
 use crate::trace::Trace;
 
 /// The names under which carriers take what is not the guest's.
 pub(super) const CONTROL: &str = "control";
 pub(super) const CALLER: &str = "caller";
 
-/// The session that holds the guest's memory: token N is region N.
+/// The session that holds the guest's memory: token N is region N, and [`VM`] the machine that it serves.
 ///
 /// # Errors
 ///
@@ -25,6 +26,9 @@ pub(super) const CALLER: &str = "caller";
 pub(super) fn session() -> Result<SessionName> {
     Ok(SessionName::new("guest")?)
 }
+
+/// The token of the virtual machine that the regions' files serve, where they are made by one.
+pub(super) const VM: Token = Token(1 << 16);
 
 /// The token of a region.
 pub(super) const fn token(region: usize) -> Token {
@@ -34,7 +38,7 @@ pub(super) const fn token(region: usize) -> Token {
 /// The place for a machine, with devices that nobody has used yet.
 pub(super) fn saved(
     vcpus: u32,
-    files: Vec<Memfd>,
+    (files, vm): (Vec<RegionFile>, Option<Vm>),
     folder: &Folder,
     trace: &Arc<Trace>,
 ) -> Result<Arc<Mutex<Saved>>> {
@@ -44,10 +48,23 @@ pub(super) fn saved(
     Ok(Arc::new(Mutex::new(Saved {
         machine: None,
         files,
+        vm,
         devices,
         trace: Arc::clone(trace),
         misread: false,
     })))
+}
+
+/// The virtual machine that takes the place of the predecessor's: made beforehand, or when it is asked for.
+fn vms(saved: &Arc<Mutex<Saved>>) -> luo_guestmemfd::Linux {
+    let saved = Arc::clone(saved);
+    luo_guestmemfd::Linux::new().with_vms(move |vm_type: VmType| {
+        let mut saved = saved.lock();
+        if saved.vm.is_none() {
+            saved.vm = Some(Vm::create_of(vm_type).map_err(Refusal::new)?);
+        }
+        saved.vm.clone().ok_or_else(|| Refusal::because("there is no virtual machine"))
+    })
 }
 
 /// All participants. The machine is first: its freeze stops those who use the devices, and write the memory.
@@ -57,6 +74,8 @@ pub(super) fn registry(saved: &Arc<Mutex<Saved>>, vmm_version: u16) -> Result<Re
     registry
         .subsystem(MachineSaver::new(Arc::clone(saved), Version(vmm_version)))?
         .subsystem(DevicesSaver(devices))?
-        .handler(Memfds::new(Linux::new()))?;
+        .handler(Memfds::new(luo_memfd::Linux::new()))?
+        .handler(GuestMemfds::new(luo_guestmemfd::Linux::new()))?
+        .handler(Vms::new(vms(saved)))?;
     Ok(registry)
 }

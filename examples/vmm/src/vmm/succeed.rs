@@ -10,9 +10,9 @@ use std::time::Duration;
 
 use anyhow::{Context as _, Result, anyhow, bail};
 use luo_core::{Luo, Registry, Updated, Version};
+use luo_guestmemfd::Vm;
 use luo_kho::Owned;
 use luo_kho::process::{Arrival, Control, Listener, ProcessKho, Request, Terms, connect};
-use luo_memfd::Memfd;
 use parking_lot::Mutex;
 
 use super::begin::{kind_of, preserve};
@@ -22,7 +22,7 @@ use crate::cli::{Limits, Run};
 use crate::control::{self, Reply};
 use crate::folder::Folder;
 use crate::guest::Layout;
-use crate::machine::{Machine, Mapped, Populate, Saved};
+use crate::machine::{Backing, Machine, Mapped, Populate, Saved};
 use crate::told;
 use crate::trace::{Mark, Trace};
 
@@ -75,7 +75,7 @@ pub(super) fn by_socket(run: Run, folder: Folder, predecessor: u32) -> Result<Vm
     let layout = Layout::new(run.shape.memory, run.shape.vcpus)?;
     // The manifest only: this place is not used.
     let trace = Arc::new(Trace::open(&folder.trace()).context("the trace cannot be opened")?);
-    let nobody = parts::saved(layout.vcpus(), Vec::new(), &folder, &trace)?;
+    let nobody = parts::saved(layout.vcpus(), (Vec::new(), None), &folder, &trace)?;
     let manifest = parts::registry(&nobody, run.vmm_version)?.manifest().to_bytes();
     let mut arrival = connect(folder.handover(predecessor), &manifest, terms(run.limits))?;
     let warmed = Successor::new(&mut arrival, run, folder)
@@ -98,17 +98,20 @@ impl Successor {
         let control = arrival.take(parts::CONTROL).ok_or_else(|| anyhow!("no control socket arrived"))?;
         let caller = arrival.take(parts::CALLER);
         let trace = Arc::new(Trace::open(&folder.trace()).context("the trace cannot be opened")?);
-        let saved = parts::saved(run.shape.vcpus, Vec::new(), &folder, &trace)?;
+        let saved = parts::saved(run.shape.vcpus, (Vec::new(), None), &folder, &trace)?;
         let registry = parts::registry(&saved, run.vmm_version)?;
         Ok(Self { registry, saved, trace, control, caller, folder, run })
     }
 
     /// Makes the machine. Its pages are put in place, and nothing is changed in them.
     fn warm_up(&self, arrival: &Arrival, layout: Layout) -> Result<()> {
-        let memfds = arrival.segments().map(|(_, file)| Ok(Memfd::from(file.try_clone_to_owned()?)));
-        let memfds = memfds.collect::<std::io::Result<Vec<_>>>()?;
-        let memory = Mapped::new(&layout, &memfds, Populate::Now)?;
+        let backing = self.run.shape.backing;
+        let files = arrival.segments().map(|(_, file)| backing.arrived(file.try_clone_to_owned()?));
+        let files = files.collect::<std::io::Result<Vec<_>>>()?;
+        let vm = backing.vm()?;
+        let memory = Mapped::new(&layout, &files, vm.as_ref(), Populate::Now)?;
         let mut saved = self.saved.lock();
+        saved.vm = vm;
         let (devices, trace) = (Arc::clone(&saved.devices), Arc::clone(&self.trace));
         let kind = kind_of(self.run.shape.guest);
         let mut machine = Machine::new(kind, layout, memory, devices, trace)?;
@@ -150,9 +153,16 @@ impl Successor {
     ) -> Result<(Updated<ProcessKho>, Owned)> {
         let mut adopted = Luo::adopt(kho, registry).map_err(|stuck| stuck.error)?;
         let session = parts::session()?;
-        let regions = adopted.files(session).count();
-        let memfds = (0..regions).map(|region| adopted.retrieve::<Memfd>(session, parts::token(region)));
-        self.saved.lock().files = memfds.collect::<Result<_, _>>()?;
+        let shape = self.run.shape;
+        let regions = Layout::new(shape.memory, shape.vcpus)?.regions().len();
+        let files = (0..regions)
+            .map(|region| shape.backing.retrieve(&mut adopted, (session, parts::token(region))))
+            .collect::<Result<_>>()?;
+        if shape.backing == Backing::GuestMemfd {
+            // It is in its place already: the files have asked for it.
+            let _vm: Vm = adopted.retrieve(session, parts::VM)?;
+        }
+        self.saved.lock().files = files;
         adopted.restore()?;
         if self.run.hash {
             update::note_hash(&self.folder, &self.saved.lock(), "restored");
@@ -171,8 +181,11 @@ impl Successor {
     fn settle(self, updated: Updated<ProcessKho>, owned: Owned, came_back: Option<String>) -> Result<Vmm> {
         let Self { registry: _, saved, trace, control, caller, folder, run } = self;
         let mut luo = updated.finish().map_err(|stuck| stuck.error)?;
-        let memfds = saved.lock().files.clone();
-        preserve(&mut luo, memfds)?;
+        let (files, vm) = {
+            let saved = saved.lock();
+            (saved.files.clone(), saved.vm.clone())
+        };
+        preserve(&mut luo, files, vm)?;
         trace.mark(if came_back.is_some() { Mark::Failed } else { Mark::Finished });
         let control = Control::new(Listener::from_socket(control, folder.control()));
         let vmm = Vmm { luo, owned: Some(owned), saved, trace, control, folder, run };

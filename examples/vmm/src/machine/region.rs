@@ -1,0 +1,151 @@
+//! The files of guest memory: one for each region, of the sort that the user chose.
+
+use std::fs::File;
+use std::io;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+
+use luo_core::{Adopted, Identity, Luo, SessionName, Token};
+use luo_guestmemfd::{Binding, Flags, GuestMemfd, Port as _, Vm};
+use luo_kho::FRAME_BYTES;
+use luo_kho::process::ProcessKho;
+use luo_memfd::{Memfd, Port as _};
+
+use crate::guest::Layout;
+
+/// What `/proc` calls the memfds.
+const NAME: &str = "luo-vmm-guest";
+
+/// What guest memory is made of.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum)]
+pub(crate) enum Backing {
+    /// Memfds of ordinary pages.
+    #[default]
+    Memfd,
+    /// The memory that KVM makes for a virtual machine, shared with the host.
+    #[value(name = "guest_memfd")]
+    GuestMemfd,
+}
+
+/// The file of a region.
+#[derive(Clone, Debug)]
+pub(crate) enum RegionFile {
+    /// A memfd.
+    Memfd(Memfd),
+    /// A guest_memfd, with the machine that it serves.
+    GuestMemfd(GuestMemfd),
+}
+
+impl Backing {
+    /// A machine for the files: only some sorts are made by one.
+    ///
+    /// # Errors
+    ///
+    /// The host's.
+    pub(crate) fn vm(self) -> io::Result<Option<Vm>> {
+        match self {
+            Self::Memfd => Ok(None),
+            Self::GuestMemfd => Vm::create().map(Some),
+        }
+    }
+
+    /// Fresh files for the regions of a guest, all holes; in `vm`, if it is of a sort that needs one.
+    ///
+    /// # Errors
+    ///
+    /// The host's.
+    pub(crate) fn create(self, layout: &Layout, vm: Option<&Vm>) -> io::Result<Vec<RegionFile>> {
+        let file = |(slot, (start, bytes)): (u32, (u64, u64))| match (self, vm) {
+            (Self::Memfd, _) => Memfd::create(NAME, bytes).map(RegionFile::Memfd),
+            (Self::GuestMemfd, None) => Err(io::Error::other("a guest_memfd is made by a virtual machine")),
+            (Self::GuestMemfd, Some(vm)) => {
+                let (frame, count) = (start / FRAME_BYTES, bytes / FRAME_BYTES);
+                let file = GuestMemfd::create(vm, count, Flags::OPEN)?;
+                let told = file.told().bind(Binding { slot, frame, page: 0, count });
+                told.map_err(io::Error::other)?;
+                Ok(RegionFile::GuestMemfd(file))
+            }
+        };
+        (0..).zip(layout.regions()).map(file).collect()
+    }
+
+    /// What arrived by a descriptor, before anything else is known of it: to be mapped.
+    ///
+    /// # Errors
+    ///
+    /// The host's.
+    pub(crate) fn arrived(self, descriptor: OwnedFd) -> io::Result<RegionFile> {
+        Ok(match self {
+            Self::Memfd => RegionFile::Memfd(descriptor.into()),
+            Self::GuestMemfd => RegionFile::GuestMemfd(GuestMemfd::new(descriptor, Flags::OPEN, None)?),
+        })
+    }
+
+    /// A file that a predecessor preserved.
+    ///
+    /// # Errors
+    ///
+    /// Why there is none.
+    pub(crate) fn retrieve(
+        self,
+        adopted: &mut Adopted<ProcessKho>,
+        (session, token): (SessionName, Token),
+    ) -> anyhow::Result<RegionFile> {
+        Ok(match self {
+            Self::Memfd => RegionFile::Memfd(adopted.retrieve(session, token)?),
+            Self::GuestMemfd => RegionFile::GuestMemfd(adopted.retrieve(session, token)?),
+        })
+    }
+}
+
+impl RegionFile {
+    /// Puts it under the care of the orchestrator.
+    ///
+    /// # Errors
+    ///
+    /// Why it cannot be carried.
+    pub(crate) fn preserve(
+        self,
+        luo: &mut Luo<ProcessKho>,
+        (session, token): (SessionName, Token),
+    ) -> anyhow::Result<()> {
+        match self {
+            Self::Memfd(file) => luo.preserve(session, token, file).map_err(|stuck| stuck.error)?,
+            Self::GuestMemfd(file) => luo.preserve(session, token, file).map_err(|stuck| stuck.error)?,
+        }
+        Ok(())
+    }
+
+    /// The file, if slots of this machine can be bound to it itself, and not only to a mapping.
+    pub(super) fn native_to(&self, vm: &Vm) -> Option<&GuestMemfd> {
+        match self {
+            Self::Memfd(_) => None,
+            Self::GuestMemfd(file) => Some(file).filter(|file| file.is_native_to(vm)),
+        }
+    }
+
+    /// Another descriptor of it.
+    ///
+    /// # Errors
+    ///
+    /// The host's.
+    pub(super) fn to_file(&self) -> io::Result<File> {
+        Ok(self.as_fd().try_clone_to_owned()?.into())
+    }
+
+    /// Which file it is, by whatever descriptor.
+    pub(super) fn identity(&self) -> Identity {
+        match self {
+            Self::Memfd(file) => luo_memfd::Linux::new().identity(file),
+            Self::GuestMemfd(file) => luo_guestmemfd::Linux::new().identity(file),
+        }
+    }
+}
+
+impl AsFd for RegionFile {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        match self {
+            Self::Memfd(file) => file.as_fd(),
+            Self::GuestMemfd(file) => file.as_fd(),
+        }
+    }
+}
