@@ -141,7 +141,7 @@ pub(crate) struct Update {
     #[arg(long, default_value = "socket")]
     pub(crate) carrier: Carrier,
     /// The program that takes over [default: the one that is running].
-    #[arg(long, value_name = "FILE")]
+    #[arg(long, overrides_with = "program", value_name = "FILE")]
     pub(crate) program: Option<PathBuf>,
     /// Which version of the VMM the new program is to behave as.
     #[arg(long, value_name = "V", default_value_t = 2, value_parser = clap::value_parser!(u16).range(1..=2))]

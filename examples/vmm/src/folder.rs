@@ -19,6 +19,11 @@ impl Folder {
         Ok(Self(path.canonicalize()?))
     }
 
+    /// The folder that a predecessor opened. It is not looked at: a program that takes a guest over needs nothing of it.
+    pub(crate) fn known(path: &Path) -> Self {
+        Self(path.to_path_buf())
+    }
+
     /// The folder itself.
     pub(crate) fn path(&self) -> &Path {
         &self.0

@@ -12,6 +12,7 @@ mod vmm;
 mod demo;
 mod bench;
 
+use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;
 
@@ -39,8 +40,12 @@ fn act(command: Command) -> Result<ExitCode> {
         Command::Demo(demo) => demo::run(&demo),
         Command::Bench(bench) => bench::run(&bench),
         Command::Floor(floor) => bench::run_floor(&floor),
-        Command::Update(update) => ask(&folder::Folder::open(&update.dir)?),
-        Command::Ask(question) => ask(&folder::Folder::open(&question.dir)?),
+        Command::Update(update) => {
+            // The VMM is somewhere else, and would look there.
+            let program = update.program.as_ref().map(std::path::absolute).transpose()?;
+            ask(&folder::Folder::open(&update.dir)?, program)
+        }
+        Command::Ask(question) => ask(&folder::Folder::open(&question.dir)?, None),
     }
 }
 
@@ -57,9 +62,14 @@ fn told(error: &anyhow::Error) -> String {
     text
 }
 
-/// Asks the VMM in this folder what stands on our own command line, and prints the answer.
-fn ask(folder: &folder::Folder) -> Result<ExitCode> {
-    let words: Vec<_> = std::env::args().skip(1).collect();
+/// Asks the VMM in this folder what stands on our own command line, but for where that names this program, and prints the
+/// answer.
+fn ask(folder: &folder::Folder, program: Option<PathBuf>) -> Result<ExitCode> {
+    let mut words: Vec<_> = std::env::args().skip(1).collect();
+    if let Some(program) = program {
+        // The last one counts.
+        words.push(format!("--program={}", program.display()));
+    }
     let reply = control::ask(&folder.control(), &words, PATIENCE)?;
     for (key, value) in reply.lines() {
         println!("{key} = {value}");

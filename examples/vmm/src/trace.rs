@@ -80,7 +80,15 @@ impl Trace {
     ///
     /// The file's; [`io::ErrorKind::InvalidData`] if it is too short.
     pub(crate) fn open(path: &Path) -> io::Result<Self> {
-        let file = OpenOptions::new().read(true).write(true).open(path)?;
+        Self::of(OpenOptions::new().read(true).write(true).open(path)?)
+    }
+
+    /// The trace in this file.
+    ///
+    /// # Errors
+    ///
+    /// As [`open`](Self::open).
+    pub(crate) fn of(file: File) -> io::Result<Self> {
         if file.metadata()?.len() < BYTES {
             return Err(io::Error::new(io::ErrorKind::InvalidData, "the trace is too short"));
         }
@@ -90,6 +98,11 @@ impl Trace {
     fn map(file: File) -> io::Result<Self> {
         let len = usize::try_from(BYTES).map_err(io::Error::other)?;
         MmapRegion::from_file(FileOffset::new(file, 0), len).map(Self).map_err(io::Error::other)
+    }
+
+    /// Its file.
+    pub(crate) fn file(&self) -> Option<&File> {
+        self.0.file_offset().map(FileOffset::file)
     }
 
     fn load(&self, word: u64) -> u64 {

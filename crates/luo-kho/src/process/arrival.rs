@@ -7,19 +7,22 @@
 use alloc::string::{String, ToString as _};
 use alloc::sync::Arc;
 use alloc::vec::Vec;
+use core::time::Duration;
 
 use rustix::fd::{AsFd, BorrowedFd, OwnedFd};
 
 use super::error::OpenError;
 use super::kho::Unopened;
 use super::line::packet::Kind;
-use super::line::{Deadline, Line, LineError};
+use super::line::{Deadline, Line, LineError, wait_readable};
 use super::waybill::Cargo;
 use super::{Carried, ProcessKho, Terms, exec};
 use crate::FrameRange;
 
 /// Bytes of the word in an offer.
 const WORD: usize = 8;
+/// How often a successor that waits for the offer looks at the word without being told.
+const GLANCE: Duration = Duration::from_millis(20);
 
 /// What a carrier brought.
 #[derive(Debug)]
@@ -114,11 +117,7 @@ impl Arrival {
         let time = matches!(way, Way::Line { .. });
         let opened = Unopened::map(Carried { arena, word, segments }, Some(capacity), time);
         let opened = opened.map_err(ArrivalError::from).and_then(|unopened| {
-            match way.await_offer() {
-                // It died after it had made its offer, and before it said so.
-                Err(LineError::Gone { .. }) if unopened.is_offered() => {}
-                heard => heard?,
-            }
+            way.await_offer(&unopened)?;
             Ok(unopened.open()?)
         });
         match opened {
@@ -151,16 +150,28 @@ impl Answer {
 }
 
 impl Way {
-    fn await_offer(&self) -> Result<(), LineError> {
-        match self {
-            Self::Line { line, terms } => {
-                line.say(Kind::Ready, &[], Deadline::after(terms.message))?;
-                // What is said is a hint; the word is looked at next.
-                line.hear(Kind::Offered, WORD, "make its offer", Deadline::after(terms.offer))?;
+    /// Returns when an offer stands. What the predecessor says is a hint: it may die or hang after it has made its offer, and
+    /// before it says so; so the word is looked at from time to time, and whatever was heard.
+    fn await_offer(&self, unopened: &Unopened) -> Result<(), LineError> {
+        const AWAITED: &str = "make its offer";
+        let Self::Line { line, terms } = self else { return Ok(()) };
+        line.say(Kind::Ready, &[], Deadline::after(terms.message))?;
+        let deadline = Deadline::after(terms.offer);
+        loop {
+            let [spoken] = wait_readable([line.as_fd()], deadline.or_after(GLANCE))?;
+            if spoken {
+                return match line.hear(Kind::Offered, WORD, AWAITED, deadline) {
+                    Err(_) if unopened.is_offered() => Ok(()),
+                    heard => heard.map(drop),
+                };
             }
-            Self::Exec { .. } => {}
+            if unopened.is_offered() {
+                return Ok(());
+            }
+            if deadline.is_over() {
+                return Err(LineError::Deadline { awaited: AWAITED });
+            }
         }
-        Ok(())
     }
 
     fn refuse(&self, reason: &str) {

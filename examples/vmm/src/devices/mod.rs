@@ -61,7 +61,7 @@ impl Devices {
     pub(crate) fn ring(&mut self, vcpu: u32, counted: u64) -> bool {
         let Some(channel) = self.channels.get_mut(vcpu as usize) else { return false };
         let answered = counted == channel.rings;
-        channel.rings += u64::from(answered);
+        channel.rings = channel.rings.saturating_add(u64::from(answered));
         answered
     }
 

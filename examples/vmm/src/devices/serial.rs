@@ -27,8 +27,8 @@ impl Line {
             return None;
         }
         let text = core::mem::take(&mut self.partial);
-        self.printed += 1;
-        self.faults += u64::from(text != expected(vcpu, self.printed));
+        self.printed = self.printed.saturating_add(1);
+        self.faults = self.faults.saturating_add(u64::from(text != expected(vcpu, self.printed)));
         Some(text)
     }
 }

@@ -21,7 +21,8 @@ use crate::state::{CHIPS, KvmPlatform, KvmVcpu, MSRS_MAX};
 pub(super) const TSS: usize = 0xFFFB_D000;
 /// The time stamp counter. It is carried as an offset, not as a value: time goes on during an update.
 const IA32_TSC: u32 = 0x10;
-/// When these are set, KVM writes the time of day into guest memory: only who owns it may.
+/// When these are set, KVM writes the time of day into guest memory: only who owns it may. A guest with Hyper-V's leaves, which
+/// this one has not, would have more of the kind.
 const WALL_CLOCKS: [u32; 2] = [0x11, 0x4B56_4D00];
 /// The local APIC's spurious interrupt vector register, whose bit 8 switches it on.
 const APIC_SPURIOUS: usize = 0xF0;
@@ -72,7 +73,10 @@ impl KvmMachine {
         let cpuid = cpuid.map_err(failed("KVM_GET_SUPPORTED_CPUID"))?;
         let listed = kvm.get_msr_index_list().map_err(failed("KVM_GET_MSR_INDEX_LIST"))?;
         let listed = listed.as_slice().iter().copied().filter(|index| *index != IA32_TSC);
-        let listed: Vec<_> = listed.take(MSRS_MAX).collect();
+        let listed: Vec<_> = listed.collect();
+        if listed.len() > MSRS_MAX {
+            return Err(MachineError::Other { what: "more model-specific registers than can be carried" });
+        }
         let vcpus = (0..layout.vcpus()).map(|number| machine.vcpu(number, &cpuid, &listed));
         let vcpus = vcpus.collect::<Result<_, _>>()?;
         Ok((machine, vcpus))

@@ -212,7 +212,7 @@ impl Machine {
     ///
     /// [`MachineError`]; the machine is of no use then.
     pub(crate) fn rehearse(&mut self, version: Version) -> Result<(), MachineError> {
-        let state = self.state_of(self.vcpus.iter().map(Vcpu::save).collect::<Result<_, _>>()?)?;
+        let state = self.state()?;
         let state = MachineState::read(version, &state.write(version)?)?;
         self.restore(&state)
     }
@@ -257,6 +257,9 @@ impl Machine {
         if self.running {
             return Err(MachineError::NotNow("runs already"));
         }
+        if self.vcpus.len() != self.seats.len() {
+            return Err(MachineError::NotNow("has lost a vCPU"));
+        }
         let entry = Entry::by(owned);
         self.shared.begin();
         self.running = true;
@@ -284,17 +287,13 @@ impl Machine {
         }
         self.shared.end();
         self.seats.iter().for_each(Seat::kick);
-        let mut states = Vec::with_capacity(self.seats.len());
         let (mut last, mut failed) = (0, None);
         for seat in &self.seats {
             match seat.wait() {
-                Ok(Left { vcpu, state, at }) => {
+                Ok(Left { vcpu, ran, at }) => {
                     self.vcpus.push(vcpu);
                     last = last.max(at);
-                    match state {
-                        Ok(state) => states.push(state),
-                        Err(error) => failed = failed.or(Some(error)),
-                    }
+                    failed = failed.or(ran.err());
                 }
                 Err(gone) => failed = failed.or(Some(gone)),
             }
@@ -302,15 +301,22 @@ impl Machine {
         self.running = false;
         self.shared.trace.mark_at(Mark::Stopped, last);
         match failed {
-            None => self.state_of(states),
+            None => self.save(),
             Some(error) => Err(error),
         }
     }
 
-    fn state_of(&self, states: Vec<VcpuState>) -> Result<MachineState, MachineError> {
+    /// The state of all vCPUs, now that none is in the guest: until then one may send another an interrupt.
+    fn save(&self) -> Result<MachineState, MachineError> {
+        // The worst moment for an interrupt: its vCPU is about to be saved.
+        (0..self.layout.vcpus()).try_for_each(|vcpu| self.shared.ring(vcpu))?;
+        self.state()
+    }
+
+    fn state(&self) -> Result<MachineState, MachineError> {
         let (mut of_kvm, mut of_threads) = (Vec::new(), Vec::new());
-        for state in states {
-            match state {
+        for vcpu in &self.vcpus {
+            match vcpu.save()? {
                 VcpuState::Kvm(state) => of_kvm.push(state),
                 VcpuState::Thread(state) => of_threads.push(state),
             }

@@ -13,7 +13,7 @@ use vmm_sys_util::signal::{Killable as _, SIGRTMIN, register_signal_handler};
 
 use super::error::MachineError;
 use super::shared::Shared;
-use super::{Entry, Vcpu, VcpuState};
+use super::{Entry, Vcpu};
 use crate::trace::now;
 
 /// How long to wait before the next kick. Longer than leaving the guest takes.
@@ -22,8 +22,8 @@ const KICK_AGAIN: Duration = Duration::from_micros(500);
 /// A vCPU that came out.
 pub(super) struct Left {
     pub(super) vcpu: Vcpu,
-    /// Its state, unless it could not be executed or saved.
-    pub(super) state: Result<VcpuState, MachineError>,
+    /// Whether it could be executed.
+    pub(super) ran: Result<(), MachineError>,
     /// When it was out of the guest.
     pub(super) at: u64,
 }
@@ -57,7 +57,7 @@ impl Seat {
         let shared = Arc::clone(shared);
         let thread = Builder::new()
             .name(format!("vcpu{number}"))
-            .spawn(move || sit(number, &shared, &taken, &leave))
+            .spawn(move || sit(&shared, &taken, &leave))
             .map_err(MachineError::Thread)?;
         Ok(Self { number, take: Some(take), left, thread: Some(thread) })
     }
@@ -102,14 +102,12 @@ impl Drop for Seat {
     }
 }
 
-fn sit(number: u32, shared: &Shared, taken: &Receiver<(Vcpu, Entry)>, leave: &Sender<Left>) {
+fn sit(shared: &Shared, taken: &Receiver<(Vcpu, Entry)>, leave: &Sender<Left>) {
     while let Ok((mut vcpu, entry)) = taken.recv() {
         let ran = vcpu.run(entry, shared);
         let at = now();
         shared.left();
-        // The worst moment: nobody is in the guest, and its state is about to be saved.
-        let state = ran.and_then(|()| shared.ring(number)).and_then(|()| vcpu.save());
-        if leave.send(Left { vcpu, state, at }).is_err() {
+        if leave.send(Left { vcpu, ran, at }).is_err() {
             return;
         }
     }

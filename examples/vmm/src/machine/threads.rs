@@ -18,6 +18,8 @@ use crate::guest::{Board, LINE_EVERY, Layout, SAMPLE_EVERY, Share, WORD_STRIDE, 
 use crate::state::ThreadVcpu;
 use crate::trace::now;
 
+/// Steps of a guest, at most: more than a thread can do while there are processors.
+const STEPS_MAX: u64 = u64::MAX >> 1;
 /// Steps without a pause.
 const BURST: u32 = 256;
 /// Between bursts, so that the guest is about as fast as one on a nested host, and leaves room for others.
@@ -69,9 +71,10 @@ impl Vcpu {
     }
 
     pub(super) fn restore(&mut self, state: &ThreadVcpu) -> Result<(), MachineError> {
-        let ThreadVcpu { counter: _, page, word, left, unprinted, rung } = *state;
+        let ThreadVcpu { counter, page, word, left, unprinted, rung } = *state;
         let pages = self.share.pages;
         let possible = page < pages
+            && counter <= STEPS_MAX
             && word < 4096
             && word.is_multiple_of(8)
             && (1..=pages).contains(&left)

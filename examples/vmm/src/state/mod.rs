@@ -25,8 +25,8 @@ use crate::guest::{Layout, LayoutError};
 pub(crate) use v1::V1;
 pub(crate) use v2::V2;
 
-/// Model-specific registers of one vCPU, at most: several times what kernels list.
-pub(crate) const MSRS_MAX: usize = 256;
+/// Model-specific registers of one vCPU, at most: KVM takes fewer than 256 in one call.
+pub(crate) const MSRS_MAX: usize = 255;
 /// Interrupt controllers of a machine: two of the old sort, and the I/O APIC.
 pub(crate) const CHIPS: usize = 3;
 

@@ -8,7 +8,7 @@ use luo_guestmemfd::Vm;
 use luo_kho::FrameCount;
 use luo_kho::process::{Control, Listener, ProcessKho};
 
-use super::{Vmm, parts};
+use super::{Keeper, Vmm, parts};
 use crate::cli::Run;
 use crate::folder::Folder;
 use crate::guest::{Layout, fill};
@@ -36,7 +36,9 @@ pub(super) fn begin(run: Run, folder: Folder) -> Result<Vmm> {
     let files = backing.create(&layout, vm.as_ref()).context("there is no such memory for the guest")?;
     let memory = Mapped::new(&layout, &files, vm.as_ref(), Populate::Later)?;
     fill(memory.guest(), &layout)?;
-    let saved = parts::saved(layout.vcpus(), (files.clone(), vm.clone()), &folder, &trace)?;
+    let serial = parts::serial(&folder)?;
+    let log = serial.try_clone().context("the log of the serial port cannot be shared")?;
+    let saved = parts::saved(layout.vcpus(), (files.clone(), vm.clone()), log, &trace);
     let kho = ProcessKho::create(FRAMES)?;
     let registry = parts::registry(&saved, run.vmm_version)?;
     let (mut luo, owned) = Luo::found(kho, registry).map_err(|stuck| stuck.error)?;
@@ -50,7 +52,17 @@ pub(super) fn begin(run: Run, folder: Folder) -> Result<Vmm> {
         saved.machine.insert(machine).run(&owned)?;
     }
     let control = Control::new(listener);
-    Ok(Vmm { luo, owned: Some(owned), saved, trace, control, folder, run })
+    Ok(Vmm {
+        luo: Keeper::Luo(Box::new(luo)),
+        unfit: None,
+        owned: Some(owned),
+        saved,
+        trace,
+        serial,
+        control,
+        folder,
+        run,
+    })
 }
 
 /// Puts the guest's memory under the care of the orchestrator, for the next update.

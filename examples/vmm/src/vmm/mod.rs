@@ -11,12 +11,14 @@ mod saboteur;
 mod succeed;
 mod update;
 
+use std::fs::File;
 use std::sync::Arc;
+use std::thread;
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, anyhow};
 use clap::Parser as _;
-use luo_core::Luo;
+use luo_core::{Luo, Updated};
 use luo_kho::process::{Control, ProcessKho, Request};
 use luo_kho::{Kho as _, Owned};
 use parking_lot::Mutex;
@@ -31,17 +33,45 @@ pub(crate) use sabotage::Sabotage;
 
 /// Between two looks whether somebody asks, at most.
 const WAIT: Duration = Duration::from_hours(1);
+/// Before the next look, if looking failed.
+const DEAF: Duration = Duration::from_millis(100);
 
 /// A program that has the guest.
 struct Vmm {
-    luo: Luo<ProcessKho>,
+    luo: Keeper,
+    /// Why it can take part in no further update.
+    unfit: Option<String>,
     /// The right to run the guest; `None` only while an update has it.
     owned: Option<Owned>,
     saved: Arc<Mutex<Saved>>,
     trace: Arc<Trace>,
+    serial: File,
     control: Control,
     folder: Folder,
     run: Run,
+}
+
+/// The orchestrator, where it is after an update.
+enum Keeper {
+    Luo(Box<Luo<ProcessKho>>),
+    /// It could not let go of what carried the last update.
+    Updated(Box<Updated<ProcessKho>>),
+}
+
+impl Keeper {
+    const fn luo(&self) -> &Luo<ProcessKho> {
+        match self {
+            Self::Luo(luo) => luo,
+            Self::Updated(updated) => updated.luo(),
+        }
+    }
+
+    fn luo_mut(&mut self) -> &mut Luo<ProcessKho> {
+        match self {
+            Self::Luo(luo) => luo,
+            Self::Updated(updated) => updated.luo_mut(),
+        }
+    }
 }
 
 /// Whether to go on serving.
@@ -60,10 +90,12 @@ enum Next {
 ///
 /// What kept it from having the guest, or from going on with it.
 pub(crate) fn run(run: Run) -> Result<()> {
+    if let Some(arrival) = luo_kho::process::arrive()? {
+        let folder = Folder::known(&run.dir);
+        return succeed::by_exec(arrival, run, folder)?.serve();
+    }
     let folder = Folder::open(&run.dir).context("the folder cannot be used")?;
-    let vmm = if let Some(arrival) = luo_kho::process::arrive()? {
-        succeed::by_exec(arrival, run, folder)?
-    } else if let Some(predecessor) = run.succeed {
+    let vmm = if let Some(predecessor) = run.succeed {
         succeed::by_socket(run, folder, predecessor)?
     } else {
         begin::begin(run, folder)?
@@ -74,7 +106,12 @@ pub(crate) fn run(run: Run) -> Result<()> {
 impl Vmm {
     fn serve(mut self) -> Result<()> {
         loop {
-            let request = self.control.next(WAIT).context("the control socket is broken")?;
+            let request = self.control.next(WAIT).unwrap_or_else(|error| {
+                // Too many descriptors, or too little memory: no reason for the guest to stop.
+                eprintln!("luo-vmm: nobody can be heard for now: {error}");
+                thread::sleep(DEAF);
+                None
+            });
             match request.map_or(Ok(Next::GoOn), |request| self.answer(request))? {
                 Next::GoOn => {}
                 Next::Leave => return Ok(()),
@@ -149,10 +186,14 @@ impl Vmm {
         let reply = reply
             .with("pid", std::process::id())
             .with("vmm_version", self.run.vmm_version)
-            .with("generation", self.luo.memory().generation())
+            .with("generation", self.luo.luo().memory().generation())
             .with("updates", self.trace.begun());
-        let census = self.luo.memory().census().map(|frames| frames.get().to_string());
-        reply.with("frames_free_used_own", census.join(" "))
+        let census = self.luo.luo().memory().census().map(|frames| frames.get().to_string());
+        let reply = reply.with("frames_free_used_own", census.join(" "));
+        match &self.unfit {
+            Some(why) => reply.with("unfit", why),
+            None => reply,
+        }
     }
 
     /// Stops the guest for good.

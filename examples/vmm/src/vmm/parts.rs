@@ -1,6 +1,7 @@
 //! The parts that make up a VMM, the same in all its programs: names, participants, devices.
 
-use std::fs::OpenOptions;
+use std::fs::{File, OpenOptions};
+use std::io::Write;
 use std::sync::Arc;
 
 use anyhow::{Context as _, Result};
@@ -14,9 +15,12 @@ use crate::folder::Folder;
 use crate::machine::{MachineSaver, RegionFile, Saved};
 use crate::trace::Trace;
 
-/// The names under which carriers take what is not the guest's.
+/// The names under which carriers take what is not the guest's. A program that takes a guest over opens nothing by its path: what
+/// has gone missing from the folder would be missing on the way back too.
 pub(super) const CONTROL: &str = "control";
 pub(super) const CALLER: &str = "caller";
+pub(super) const TRACE: &str = "trace";
+pub(super) const SERIAL: &str = "serial";
 
 /// The session that holds the guest's memory: token N is region N, and [`VM`] the machine that it serves.
 ///
@@ -35,24 +39,22 @@ pub(super) const fn token(region: usize) -> Token {
     Token(region as u64)
 }
 
+/// The log of the serial port.
+pub(super) fn serial(folder: &Folder) -> Result<File> {
+    let serial = OpenOptions::new().create(true).append(true).open(folder.serial());
+    serial.context("the log of the serial port cannot be opened")
+}
+
 /// The place for a machine, with devices that nobody has used yet.
 pub(super) fn saved(
     vcpus: u32,
     (files, vm): (Vec<RegionFile>, Option<Vm>),
-    folder: &Folder,
+    serial: impl Write + Send + 'static,
     trace: &Arc<Trace>,
-) -> Result<Arc<Mutex<Saved>>> {
-    let serial = OpenOptions::new().create(true).append(true).open(folder.serial());
-    let serial = serial.context("the log of the serial port cannot be opened")?;
+) -> Arc<Mutex<Saved>> {
     let devices = Arc::new(Mutex::new(Devices::new(vcpus, Box::new(serial))));
-    Ok(Arc::new(Mutex::new(Saved {
-        machine: None,
-        files,
-        vm,
-        devices,
-        trace: Arc::clone(trace),
-        misread: false,
-    })))
+    let trace = Arc::clone(trace);
+    Arc::new(Mutex::new(Saved { machine: None, files, vm, devices, trace, misread: false }))
 }
 
 /// The virtual machine that takes the place of the predecessor's: made beforehand, or when it is asked for.

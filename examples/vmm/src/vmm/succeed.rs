@@ -4,12 +4,13 @@
 //! successor by socket has time to **warm up**: it makes the machine in the memory that arrived, while the guest runs
 //! elsewhere. A successor by exec makes it when it knows the state.
 
+use std::fs::File;
 use std::os::fd::OwnedFd;
 use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, anyhow, bail};
-use luo_core::{Luo, Registry, Updated, Version};
+use luo_core::{Luo, Registry, Stuck, Updated, Version};
 use luo_guestmemfd::Vm;
 use luo_kho::Owned;
 use luo_kho::process::{Arrival, Control, Listener, ProcessKho, Request, Terms, connect};
@@ -17,7 +18,7 @@ use parking_lot::Mutex;
 
 use super::begin::{kind_of, preserve};
 use super::sabotage::{Sabotage, few_descriptors};
-use super::{Vmm, parts, update};
+use super::{Keeper, Vmm, parts, update};
 use crate::cli::{Limits, Run};
 use crate::control::{self, Reply};
 use crate::folder::Folder;
@@ -41,6 +42,7 @@ struct Successor {
     registry: Registry,
     saved: Arc<Mutex<Saved>>,
     trace: Arc<Trace>,
+    serial: File,
     /// The control socket: the predecessor's, until the commit.
     control: OwnedFd,
     /// Whoever asked for the update.
@@ -75,7 +77,7 @@ pub(super) fn by_socket(run: Run, folder: Folder, predecessor: u32) -> Result<Vm
     let layout = Layout::new(run.shape.memory, run.shape.vcpus)?;
     // The manifest only: this place is not used.
     let trace = Arc::new(Trace::open(&folder.trace()).context("the trace cannot be opened")?);
-    let nobody = parts::saved(layout.vcpus(), (Vec::new(), None), &folder, &trace)?;
+    let nobody = parts::saved(layout.vcpus(), (Vec::new(), None), std::io::sink(), &trace);
     let manifest = parts::registry(&nobody, run.vmm_version)?.manifest().to_bytes();
     let mut arrival = connect(folder.handover(predecessor), &manifest, terms(run.limits))?;
     let warmed = Successor::new(&mut arrival, run, folder)
@@ -97,10 +99,14 @@ impl Successor {
     fn new(arrival: &mut Arrival, run: Run, folder: Folder) -> Result<Self> {
         let control = arrival.take(parts::CONTROL).ok_or_else(|| anyhow!("no control socket arrived"))?;
         let caller = arrival.take(parts::CALLER);
-        let trace = Arc::new(Trace::open(&folder.trace()).context("the trace cannot be opened")?);
-        let saved = parts::saved(run.shape.vcpus, (Vec::new(), None), &folder, &trace)?;
+        let trace = arrival.take(parts::TRACE).ok_or_else(|| anyhow!("no trace arrived"))?;
+        let trace = Arc::new(Trace::of(File::from(trace)).context("the trace cannot be used")?);
+        let serial = arrival.take(parts::SERIAL).ok_or_else(|| anyhow!("no serial port arrived"))?;
+        let serial = File::from(serial);
+        let log = serial.try_clone().context("the log of the serial port cannot be shared")?;
+        let saved = parts::saved(run.shape.vcpus, (Vec::new(), None), log, &trace);
         let registry = parts::registry(&saved, run.vmm_version)?;
-        Ok(Self { registry, saved, trace, control, caller, folder, run })
+        Ok(Self { registry, saved, trace, serial, control, caller, folder, run })
     }
 
     /// Makes the machine. Its pages are put in place, and nothing is changed in them.
@@ -141,7 +147,7 @@ impl Successor {
         self.saved.lock().machine.as_mut().ok_or_else(|| anyhow!("there is no machine"))?.run(&owned)?;
         // The guest runs. Nobody waits for the rest.
         drop(answer);
-        self.settle(updated, owned, came_back)
+        Ok(self.settle(updated, owned, came_back))
     }
 
     /// Everything that can fail, and then the commit.
@@ -177,22 +183,28 @@ impl Successor {
         Ok((updated, owned))
     }
 
-    /// Lets go of what carried everything, and gets ready for the next update.
-    fn settle(self, updated: Updated<ProcessKho>, owned: Owned, came_back: Option<String>) -> Result<Vmm> {
-        let Self { registry: _, saved, trace, control, caller, folder, run } = self;
-        let mut luo = updated.finish().map_err(|stuck| stuck.error)?;
-        let (files, vm) = {
-            let saved = saved.lock();
-            (saved.files.clone(), saved.vm.clone())
+    /// Lets go of what carried everything, and gets ready for the next update. The guest runs already: if this fails it goes
+    /// on, and only the next update is refused.
+    fn settle(self, updated: Updated<ProcessKho>, owned: Owned, came_back: Option<String>) -> Vmm {
+        let Self { registry: _, saved, trace, serial, control, caller, folder, run } = self;
+        let (luo, unfit) = match updated.finish() {
+            Ok(mut luo) => {
+                let (files, vm) = {
+                    let saved = saved.lock();
+                    (saved.files.clone(), saved.vm.clone())
+                };
+                let unfit = preserve(&mut luo, files, vm).err().map(|error| told(&error));
+                (Keeper::Luo(Box::new(luo)), unfit)
+            }
+            Err(Stuck { kept, error }) => (Keeper::Updated(Box::new(kept)), Some(error.to_string())),
         };
-        preserve(&mut luo, files, vm)?;
         trace.mark(if came_back.is_some() { Mark::Failed } else { Mark::Finished });
         let control = Control::new(Listener::from_socket(control, folder.control()));
-        let vmm = Vmm { luo, owned: Some(owned), saved, trace, control, folder, run };
+        let vmm = Vmm { luo, unfit, owned: Some(owned), saved, trace, serial, control, folder, run };
         if let Some(caller) = caller {
             let reply = came_back.map_or_else(Reply::default, Reply::error);
             control::answer(Request::resume(caller), &vmm.about(reply));
         }
-        Ok(vmm)
+        vmm
     }
 }

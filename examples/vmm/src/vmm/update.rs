@@ -14,7 +14,7 @@ use luo_core::{Manifest, PhaseError, Stuck, WritePolicy};
 use luo_kho::Owned;
 use luo_kho::carrier::Carrier;
 use luo_kho::process::{Exec, LineError, ProcessKho, Request, Socket, WayBack};
-use std::os::fd::AsFd as _;
+use std::os::fd::{AsFd as _, BorrowedFd};
 
 use super::sabotage::{Sabotage, allow_descriptors, few_descriptors};
 use super::saboteur::Saboteur;
@@ -105,9 +105,10 @@ impl Vmm {
     pub(super) fn update(&mut self, update: &Update, caller: Request) -> Result<Next> {
         self.trace.begin();
         let limit = few_descriptors(update.sabotage_near);
-        let attempt = match update.carrier {
-            cli::Carrier::Exec => self.by_exec(update, &caller),
-            cli::Carrier::Socket => self.by_socket(update, &caller),
+        let attempt = match (&self.unfit, update.carrier) {
+            (Some(why), _) => Err(anyhow!("the last update was not settled: {why}")),
+            (None, cli::Carrier::Exec) => self.by_exec(update, &caller),
+            (None, cli::Carrier::Socket) => self.by_socket(update, &caller),
         };
         if let Some(limit) = limit {
             allow_descriptors(limit);
@@ -139,6 +140,17 @@ impl Vmm {
         Ok((program, run))
     }
 
+    /// What crosses beside the guest, by name.
+    fn goods<'a>(&'a self, caller: &'a Request) -> Result<[(&'static str, BorrowedFd<'a>); 4]> {
+        let trace = self.trace.file().context("the trace has no file")?;
+        Ok([
+            (parts::CONTROL, self.control.as_fd()),
+            (parts::CALLER, caller.as_fd()),
+            (parts::TRACE, trace.as_fd()),
+            (parts::SERIAL, self.serial.as_fd()),
+        ])
+    }
+
     fn by_exec(&mut self, update: &Update, caller: &Request) -> Result<()> {
         let (program, run) = self.successor(update)?;
         let back = Run { vmm_version: self.run.vmm_version, sabotage: None, succeed: None, ..run.clone() };
@@ -147,10 +159,15 @@ impl Vmm {
         if let Some(ms) = update.limits.blackout_ms {
             exec = exec.with_blackout(Duration::from_millis(ms));
         }
-        exec.carry(parts::CONTROL, self.control.as_fd())?;
-        exec.carry(parts::CALLER, caller.as_fd())?;
+        for (name, file) in self.goods(caller)? {
+            exec.carry(name, file)?;
+        }
         // Nobody can ask the program what it reads: it is not there yet.
-        self.luo.set_policy(if update.newest_only { WritePolicy::newest() } else { WritePolicy::every() });
+        self.luo.luo_mut().set_policy(if update.newest_only {
+            WritePolicy::newest()
+        } else {
+            WritePolicy::every()
+        });
         self.hand_over(&mut Saboteur::new(exec, update.sabotage_near), update)
     }
 
@@ -159,8 +176,9 @@ impl Vmm {
         let mut terms = terms(update.limits);
         terms.call = LOOK;
         let mut socket = Socket::bind(self.folder.handover(std::process::id()))?.with_terms(terms);
-        socket.carry(parts::CONTROL, self.control.as_fd())?;
-        socket.carry(parts::CALLER, caller.as_fd())?;
+        for (name, file) in self.goods(caller)? {
+            socket.carry(name, file)?;
+        }
         let mut candidate = start(&program, &run)?;
         let manifest = await_call(&mut socket, &mut candidate)?;
         let policy = if update.newest_only {
@@ -168,10 +186,10 @@ impl Vmm {
         } else {
             WritePolicy::newest().for_successor(manifest)
         };
-        self.luo.set_policy(policy);
+        self.luo.luo_mut().set_policy(policy);
         let attempt = self.hand_over(&mut Saboteur::new(socket, update.sabotage_near), update);
         // Who has the guest is nobody's child any more; and a test wants to see who comes late.
-        if attempt.is_ok() || update.sabotage == Some(Sabotage::CommitLate) {
+        if attempt.is_ok() || self.owned.is_none() || update.sabotage == Some(Sabotage::CommitLate) {
             candidate.0 = None;
         }
         attempt
@@ -191,7 +209,7 @@ impl Vmm {
     }
 
     fn cross(&mut self, carrier: &mut dyn Carrier<ProcessKho>, owned: Owned, update: &Update) -> Crossing {
-        let prepared = match self.luo.prepare(carrier) {
+        let prepared = match self.luo.luo_mut().prepare(carrier) {
             Ok(prepared) => prepared,
             Err(error) => return Crossing::Stayed { owned, error },
         };

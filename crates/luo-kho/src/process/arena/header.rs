@@ -118,6 +118,9 @@ impl Header {
                     .ok_or_else(|| impossible("its table begins inside a frame"))?,
             ),
         };
+        if generation.get() == u64::MAX {
+            return Err(impossible("there is no generation after it"));
+        }
         let word = Word::from_bits(word.get()).filter(|word| word.holding() == Holding::Running);
         Ok(Self {
             capacity,

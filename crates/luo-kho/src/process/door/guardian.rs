@@ -93,7 +93,7 @@ struct Shared {
     digits: *mut u8,
 }
 
-/// A guardian that runs. Dropping it ends it.
+/// A guardian that runs. Dropping it ends it, unless an offer stands.
 ///
 /// # Invariants
 ///
@@ -185,6 +185,14 @@ impl Guardian {
 
 impl Drop for Guardian {
     fn drop(&mut self) {
+        // SAFETY: by the invariants it lives, and is only read.
+        let watch = unsafe { &self.shared.as_ref().watch };
+        if load(watch).is_some_and(|word| word.holding() == Holding::Offered) {
+            // Whoever made the offer is leaving without having taken it back: this is the way back. It uses all that it
+            // uses until this process is gone.
+            core::mem::forget(self.stack.take());
+            return;
+        }
         let _gone_already = pidfd_send_signal(&self.pidfd, Signal::KILL);
         if reap(self.pidfd.as_fd(), true) {
             // SAFETY: leaked in `start`; the guardian is gone, so nobody else has it.
@@ -209,7 +217,7 @@ pub(in crate::process) fn reap(pidfd: BorrowedFd<'_>, wait: bool) -> bool {
     }
 }
 
-/// A guardian sends no SIGCHLD, and is not waited for by those who wait for children that do.
+/// A guardian is cloned without SIGCHLD, and is not waited for by those who wait for children that send it.
 fn all_children() -> WaitIdOptions {
     WaitIdOptions::from_bits_retain(libc::__WALL.cast_unsigned())
 }
@@ -322,10 +330,10 @@ fn go_back(shared: &Shared, mishap: Mishap) -> c_int {
     // It is dead when its pidfd can be read. Until then nothing else can be done.
     while raw::poll([guarded], None) != [true] {}
     put_pid(shared.digits);
-    if all_close_on_exec(3).is_ok() {
-        for &file in &watch.carried {
-            let _not_open = set_closes_on_exec(file, false);
-        }
+    // Before Linux 5.11 it keeps what it would have closed, and has what it needs all the same.
+    let _too_old = all_close_on_exec(3);
+    for &file in &watch.carried {
+        let _not_open = set_closes_on_exec(file, false);
     }
     dispose(u64::MAX, Disposition::Default);
     set_mask(0);

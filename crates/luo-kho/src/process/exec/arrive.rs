@@ -80,7 +80,9 @@ fn announce() {
         _ => SocketAddr::from_pathname(&place),
     };
     let message = alloc::format!("MAINPID={}", std::process::id());
-    // The guest is what counts: a manager that does not listen is no reason to stop.
-    let _unheard =
-        UnixDatagram::unbound().and_then(|socket| socket.send_to_addr(message.as_bytes(), &address?));
+    // The guest is what counts: a manager that does not listen is no reason to stop, or to wait.
+    let _unheard = UnixDatagram::unbound().and_then(|socket| {
+        socket.set_nonblocking(true)?;
+        socket.send_to_addr(message.as_bytes(), &address?)
+    });
 }
