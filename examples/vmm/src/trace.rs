@@ -10,6 +10,7 @@ use std::io;
 use std::path::Path;
 use std::sync::atomic::Ordering;
 
+use luo_memfd::Memfd;
 use rustix::time::{ClockId, clock_gettime};
 use vm_memory::{Bytes as _, FileOffset, MmapRegion, VolatileMemory as _};
 
@@ -81,6 +82,15 @@ impl Trace {
     /// The file's; [`io::ErrorKind::InvalidData`] if it is too short.
     pub(crate) fn open(path: &Path) -> io::Result<Self> {
         Self::of(OpenOptions::new().read(true).write(true).open(path)?)
+    }
+
+    /// One that nobody else sees.
+    ///
+    /// # Errors
+    ///
+    /// The host's.
+    pub(crate) fn nowhere() -> io::Result<Self> {
+        Self::of(Memfd::create("trace", BYTES)?.into_file()?)
     }
 
     /// The trace in this file.

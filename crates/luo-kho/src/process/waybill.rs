@@ -13,7 +13,8 @@
 //! | 32 | 8 | frames of a segment; of the arena, those that it may grow to |
 //! | 40 | 64 | name, UTF-8, filled up with zeros |
 //!
-//! Device and inode are checked on arrival: a number that was closed and used again is noticed.
+//! Device and inode are checked on arrival: a number that was closed and used again is noticed, unless both are of
+//! the sort that has no inode of its own (eventfds, timerfds).
 
 use alloc::borrow::ToOwned;
 use alloc::collections::BTreeMap;

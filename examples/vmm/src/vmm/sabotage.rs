@@ -28,6 +28,10 @@ pub(crate) enum Sabotage {
     DieAfterCommit,
     /// Old: is killed after its offer, before the new program hears of it.
     DieOffering,
+    /// Old: hangs after its offer, before the new program hears of it.
+    HangOffering,
+    /// Old: panics after its offer, before the new program hears of it.
+    PanicOffering,
     /// Old, by socket: damages what it hands over, until it takes it back.
     Damage,
     /// New: finds other bytes than were handed over.
@@ -54,7 +58,8 @@ impl Sabotage {
         eprintln!("luo-vmm: sabotage, as asked for: {now:?}");
         match now {
             Self::ExitAtOnce | Self::ExitBeforeReady => std::process::exit(3),
-            Self::HangBeforeReady | Self::HangAfterOffer => thread::sleep(FOR_GOOD),
+            Self::PanicOffering => panic!("sabotage, as asked for"),
+            Self::HangBeforeReady | Self::HangAfterOffer | Self::HangOffering => thread::sleep(FOR_GOOD),
             Self::CommitLate => thread::sleep(LATE),
             Self::DieAfterOffer | Self::DieAfterCommit | Self::DieOffering | Self::DieDeparted => {
                 // It cannot fail for a process of one's own.

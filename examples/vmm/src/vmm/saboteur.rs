@@ -47,6 +47,8 @@ impl<C: Carrier<ProcessKho>> Carrier<ProcessKho> for Saboteur<C> {
 
     fn hand_over(&mut self, kho: &mut ProcessKho, offer: Offer) -> Result<Departed, CarrierError> {
         Sabotage::strike(self.asked, Sabotage::DieOffering);
+        Sabotage::strike(self.asked, Sabotage::HangOffering);
+        Sabotage::strike(self.asked, Sabotage::PanicOffering);
         // Where this program is about to be replaced, nobody could undo it.
         let damage = self.asked == Some(Sabotage::Damage) && self.inner.name() == "socket";
         if damage {

@@ -160,6 +160,24 @@ fn a_predecessor_by_exec_that_is_killed_after_the_offer_is_started_again() {
     assert!(error.contains("died before it committed"), "it said: {error}");
 }
 
+#[test]
+fn a_predecessor_by_exec_that_hangs_after_the_offer_is_started_again() {
+    fails(EXEC, &["--sabotage-near=hang-offering", "--blackout-ms=500"], "did not commit in time");
+}
+
+#[test]
+fn a_predecessor_by_exec_that_panics_after_the_offer_is_started_again() {
+    fails(EXEC, &["--sabotage-near=panic-offering"], "died before it committed");
+}
+
+#[test]
+fn what_is_missing_from_the_folder_is_not_needed_on_the_way_back() {
+    let mut guest = Guest::boot();
+    std::fs::remove_file(guest.path("trace")).unwrap();
+    let error = guest.update_fails(EXEC, &["--sabotage=refuse"]);
+    assert!(error.contains("the new program refused"), "it said: {error}");
+}
+
 /// The successor has seen the offer, and takes its time. Then something happens, and it commits all the same.
 fn while_offered(carrier: &str, happens: impl FnOnce(&Guest)) {
     let mut guest = Guest::boot();
@@ -180,6 +198,16 @@ fn while_offered(carrier: &str, happens: impl FnOnce(&Guest)) {
 fn a_predecessor_by_socket_that_is_killed_before_its_offer_is_heard_is_not_needed() {
     let mut guest = Guest::boot();
     let reply = guest.begin_update(SOCKET, &["--sabotage-near=die-offering"]).join().unwrap().unwrap();
+    guest.crossed(&reply);
+    guest.update_succeeds(EXEC);
+}
+
+#[test]
+fn a_predecessor_by_socket_that_hangs_before_its_offer_is_heard_is_not_needed() {
+    let mut guest = Guest::boot();
+    let reply = guest.begin_update(SOCKET, &["--sabotage-near=hang-offering"]).join().unwrap().unwrap();
+    assert_ne!(reply.number("pid"), guest.first(), "the one that hangs answers");
+    signal(guest.first(), Signal::KILL);
     guest.crossed(&reply);
     guest.update_succeeds(EXEC);
 }

@@ -4,8 +4,8 @@
 //!
 //! In this process nobody: storing wants `&mut`. In other processes only the running owner of the memory does, and whoever
 //! reads here is that owner, or reads what was sealed when the owner stopped writing. One reader can see bytes change: a
-//! successor whose offer was revoked and who does not know yet. It has lost the memory, must exit, and what it reads passes
-//! through the same checks as any hostile bytes; it copies before it believes.
+//! successor whose offer was revoked and who does not know yet. It has lost the memory and must exit; each use
+//! of what it reads is checked against bounds of its own, so that bytes which change after they were checked do no harm here.
 
 use core::sync::atomic::{AtomicU64, Ordering};
 use std::fs::File;

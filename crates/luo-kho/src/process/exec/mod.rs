@@ -10,8 +10,9 @@
 //! commits in time, it renews the offer, so that nobody else can commit, kills the process, waits until it is gone, and
 //! becomes the old program, which arrives like any successor ([`Arrival::way_back`](crate::process::Arrival::way_back)). The
 //! guest then lives on in a process with another number; a service manager that asked to be notified is told (`MAINPID=`,
-//! which systemd heeds with `NotifyAccess=all`). A guardian that dies before the offer makes the handover fail; one that
-//! dies later leaves no way back.
+//! which systemd heeds with `NotifyAccess=all`). A manager that stops the whole service because its main process was killed, as
+//! systemd does unless the unit says otherwise, stops the way back too: this has not been tried with one yet. A guardian
+//! that dies before the offer makes the handover fail; one that dies later leaves no way back.
 //!
 //! The guardian holds every descriptor that was open in prepare until it leaves: closing a VM is not on the way either, and
 //! whoever waits for the other end of a connection to be closed waits that long. What this program has buffered for standard
