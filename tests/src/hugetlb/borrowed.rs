@@ -1,7 +1,7 @@
 //! Huge pages of the machine, borrowed for one test.
 //!
-//! A pool is everybody's, so one test at a time has its hands on it: a file lock keeps the others waiting, in whatever
-//! process they are. Pages that are free beyond those that a test asked for are taken out of its way, so that it finds as
+//! A pool is everybody's, so one test at a time has its hands on it: a lock on the kernel's own file keeps the
+//! others waiting, in whatever process they are. Pages that are free beyond those that a test asked for are taken out of its way, so that it finds as
 //! many as it wants to and no more.
 
 use std::fs::{self, File};
@@ -42,9 +42,8 @@ impl Borrowed {
     ///
     /// Why they cannot be had, in words.
     pub fn fetch(page_size: PageSize, pages: u64) -> Result<Self, String> {
-        let path = std::env::temp_dir().join("hugepages.lock");
-        let lock = File::options().create(true).append(true).open(&path);
-        let lock = lock.map_err(|error| format!("{} cannot be opened: {error}", path.display()))?;
+        let path = count_of(page_size);
+        let lock = File::open(&path).map_err(|_| format!("this machine has no huge pages of {page_size}"))?;
         lock.lock().map_err(|error| format!("{} cannot be locked: {error}", path.display()))?;
         let mut borrowed = Self { page_size, added: 0, others: None, _lock: lock };
         borrowed.have(pages)?;
@@ -73,8 +72,7 @@ impl Borrowed {
     }
 
     fn resize(&mut self, by: i64) -> Result<(), String> {
-        let kib = self.page_size.bytes() >> 10;
-        let path = PathBuf::from(format!("/sys/kernel/mm/hugepages/hugepages-{kib}kB/nr_hugepages"));
+        let path = count_of(self.page_size);
         let read = || -> Option<u64> { fs::read_to_string(&path).ok()?.trim().parse().ok() };
         let refused = || format!("{} cannot be changed", path.display());
         let before = read().ok_or_else(refused)?;
@@ -95,6 +93,12 @@ impl Borrowed {
     pub fn unreserved(&self) -> Option<u64> {
         Some(self.pool()?.unreserved())
     }
+}
+
+/// Where the kernel counts the pages: the one file that all tests see, whatever their folders are.
+fn count_of(page_size: PageSize) -> PathBuf {
+    let kib = page_size.bytes() >> 10;
+    format!("/sys/kernel/mm/hugepages/hugepages-{kib}kB/nr_hugepages").into()
 }
 
 fn pool(page_size: PageSize) -> Option<Pool> {
