@@ -13,9 +13,7 @@ use loom::thread;
 use luo_core::{Luo, Registry, State};
 use luo_kho::ownership::{self, Kept, Offer, OwnershipError, shared};
 use luo_kho::sim::{Machine, SimExec};
-use luo_kho::{
-    FrameCount, FrameRange, Generation, Kho, KhoError, Memory, Owned, PhysAddr, Root, Word,
-};
+use luo_kho::{FrameCount, FrameRange, Generation, Kho, KhoError, Memory, Owned, PhysAddr, Root, Word};
 
 /// What programs share.
 struct Shared {

@@ -18,8 +18,8 @@ use crate::workspace::Workspace;
 
 /// The list.
 const DEFECTS: &str = "tests/planted/defects.toml";
-/// What makes up the workspace.
-const PARTS: [&str; 7] = ["Cargo.toml", "Cargo.lock", "README.md", "crates", "examples", "tests", "xtask"];
+/// Folders that are no part of a workspace.
+const NOT_COPIED: [&str; 2] = ["target", ".git"];
 /// The package at the bottom, which has the switch.
 const BOTTOM: &str = "crates/luo-kho/";
 /// How the program is told which defect is planted, from 1.
@@ -161,13 +161,13 @@ fn edited(path: &str, mut text: String, defects: &[Defect]) -> Result<String> {
 
 /// Brings the copy up to date. Files that are as they should be are not touched, so that little is built anew.
 fn plant(root: &Path, copy: &Path, defects: &[Defect]) -> Result<()> {
-    let mut open: Vec<PathBuf> = PARTS.map(PathBuf::from).into();
+    let mut open = vec![PathBuf::new()];
     while let Some(path) = open.pop() {
         let from = root.join(&path);
         if from.is_dir() {
             for entry in fs::read_dir(&from)? {
                 let name = entry?.file_name();
-                if name != "target" {
+                if !NOT_COPIED.iter().any(|not| name == *not) {
                     open.push(path.join(name));
                 }
             }
