@@ -31,6 +31,12 @@ enum What {
         #[arg(default_value_t = 512)]
         mib: u64,
     },
+    /// What a guest_memfd costs in an update, mapped and copied, beside a plain copy
+    Guestmemfd {
+        /// Of a file of so many MiB
+        #[arg(default_value_t = 512)]
+        mib: u64,
+    },
 }
 
 pub(crate) fn run(options: &Options) -> Result<ExitCode> {
@@ -41,12 +47,16 @@ pub(crate) fn run(options: &Options) -> Result<ExitCode> {
             program::shown(workspace.cargo().args(bench))?;
         }
         What::Blackout { options } => blackout(&workspace, options)?,
-        What::Hugetlb { mib } => {
-            let bench = ["bench", "--quiet", "--package", "luo-tests", "--bench", "hugetlb", "--"];
-            program::shown(workspace.cargo().args(bench).arg(mib.to_string()))?;
-        }
+        What::Hugetlb { mib } => of_a_file(&workspace, "hugetlb", *mib)?,
+        What::Guestmemfd { mib } => of_a_file(&workspace, "guestmemfd", *mib)?,
     }
     Ok(ExitCode::SUCCESS)
+}
+
+/// What one file of so many MiB costs, with its own handler.
+fn of_a_file(workspace: &Workspace, name: &str, mib: u64) -> Result<()> {
+    let bench = ["bench", "--quiet", "--package", "luo-tests", "--bench", name, "--"];
+    program::shown(workspace.cargo().args(bench).arg(mib.to_string()))
 }
 
 /// The VMM is linked statically: by exec, loading shared libraries would be a part of the pause.

@@ -7,6 +7,7 @@ mod state;
 mod devices;
 mod trace;
 mod folder;
+mod huge;
 mod control;
 mod vmm;
 mod demo;

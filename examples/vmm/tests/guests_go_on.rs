@@ -54,6 +54,29 @@ fn a_kvm_guest_in_guest_memfds_survives_twenty_updates() {
     );
 }
 
+/// The demo asks the host for what is missing, and gives it back.
+#[test]
+fn a_kvm_guest_in_huge_pages_survives_twenty_updates() {
+    let test = "a_kvm_guest_in_huge_pages_survives_twenty_updates";
+    if let Some(reason) = no_kvm() {
+        println!("SKIPPED: {test}: {reason}");
+        return;
+    }
+    let mut command = Command::new(env!("CARGO_BIN_EXE_luo-vmm"));
+    let options = ["--guest=kvm", "--backing=hugetlb", "--memory=16M", "--updates=20", "--interval=20"];
+    let output = command.arg("demo").args(options).stdin(Stdio::null()).output().unwrap();
+    let [text, errors] =
+        [output.stdout, output.stderr].map(|text| String::from_utf8_lossy(&text).into_owned());
+    if errors.contains("huge pages") && errors.contains("missing") || errors.contains("has no huge pages") {
+        println!("SKIPPED: {test}: {errors}");
+        return;
+    }
+    assert!(
+        text.contains("16 MiB of memory in huge pages") && text.contains("\nPASS: 20 updates"),
+        "{text}{errors}"
+    );
+}
+
 #[test]
 fn the_demo_draws_a_report() {
     let folder = tempfile::tempdir().unwrap();

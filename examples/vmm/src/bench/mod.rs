@@ -143,6 +143,13 @@ pub(crate) fn run(bench: &Bench) -> Result<ExitCode> {
             bench.backing.iter().flat_map(|backing| bench.carrier.iter().map(move |way| (*backing, *way)));
         for (backing, carrier) in ways {
             println!("## {carrier:?}, {backing:?}, {} MiB, {} updates\n", memory >> 20, bench.updates);
+            let _loan = match backing.borrow(memory) {
+                Ok(loan) => loan,
+                Err(why) => {
+                    println!("SKIPPED: {why}\n");
+                    continue;
+                }
+            };
             let mut measured = Measured::new(carrier, backing, memory);
             measured.measure(bench.updates, &mut near)?;
             println!("{}", table::draw(&measured));

@@ -69,6 +69,8 @@ pub(crate) fn run(demo: &Demo) -> Result<ExitCode> {
     let kind = choose(demo.shape.guest);
     let title = title(kind, demo.shape.backing, &layout);
     println!("{title}");
+    // Given back when the guest is gone.
+    let _loan = demo.shape.backing.borrow(layout.bytes())?;
     let bar = bar(demo.updates);
     bar.set_message("the guest boots");
     let mut guest = Guest::start(demo, kind)?;
@@ -105,6 +107,7 @@ fn title(kind: Kind, backing: Backing, layout: &Layout) -> String {
     };
     let memory = match backing {
         Backing::Memfd => "memfds",
+        Backing::Hugetlb => "huge pages",
         Backing::GuestMemfd => "guest_memfds",
     };
     format!("{what} with {} vCPUs and {} MiB of memory in {memory}", layout.vcpus(), layout.bytes() >> 20)

@@ -71,12 +71,16 @@ impl Mapped {
         if files.len() != regions.len() {
             return Err(MapError::Files { found: files.len(), wanted: regions.len() });
         }
-        let more = if populate == Populate::Now { libc::MAP_POPULATE } else { libc::MAP_NORESERVE };
+        let more = |file: &RegionFile| match populate {
+            Populate::Now => libc::MAP_POPULATE,
+            Populate::Later if file.sets_aside() => 0,
+            Populate::Later => libc::MAP_NORESERVE,
+        };
         let region = |((start, bytes), file): ((u64, u64), &RegionFile)| {
             let bytes = usize::try_from(bytes).map_err(io::Error::other)?;
             let access = libc::PROT_READ | libc::PROT_WRITE;
             let whole = FileOffset::new(file.to_file()?, 0);
-            let mapping = MmapRegion::build(Some(whole), bytes, access, libc::MAP_SHARED | more)?;
+            let mapping = MmapRegion::build(Some(whole), bytes, access, libc::MAP_SHARED | more(file))?;
             let region = GuestRegionMmap::new(mapping, GuestAddress(start));
             Ok(region.ok_or(GuestRegionCollectionError::UnsortedMemoryRegions)?)
         };

@@ -6,11 +6,13 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 use luo_core::{Adopted, Identity, Luo, SessionName, Token};
 use luo_guestmemfd::{Binding, Flags, GuestMemfd, Port as _, Vm};
+use luo_hugetlb::{HugetlbFile, Port as _};
 use luo_kho::FRAME_BYTES;
 use luo_kho::process::ProcessKho;
 use luo_memfd::{Memfd, Port as _};
 
 use crate::guest::Layout;
+use crate::huge::{self, HugeError, Loan};
 
 /// What `/proc` calls the memfds.
 const NAME: &str = "luo-vmm-guest";
@@ -21,6 +23,8 @@ pub(crate) enum Backing {
     /// Memfds of ordinary pages.
     #[default]
     Memfd,
+    /// Memfds of huge pages of 2 MiB.
+    Hugetlb,
     /// The memory that KVM makes for a virtual machine, shared with the host.
     #[value(name = "guest_memfd")]
     GuestMemfd,
@@ -31,6 +35,8 @@ pub(crate) enum Backing {
 pub(crate) enum RegionFile {
     /// A memfd.
     Memfd(Memfd),
+    /// A memfd of huge pages.
+    Hugetlb(HugetlbFile),
     /// A guest_memfd, with the machine that it serves.
     GuestMemfd(GuestMemfd),
 }
@@ -43,8 +49,20 @@ impl Backing {
     /// The host's.
     pub(crate) fn vm(self) -> io::Result<Option<Vm>> {
         match self {
-            Self::Memfd => Ok(None),
+            Self::Memfd | Self::Hugetlb => Ok(None),
             Self::GuestMemfd => Vm::create().map(Some),
+        }
+    }
+
+    /// Borrows from the host what memory of this sort and so many bytes takes and the host has set too little aside of.
+    ///
+    /// # Errors
+    ///
+    /// What is missing, in numbers.
+    pub(crate) fn borrow(self, bytes: u64) -> Result<Option<Loan>, HugeError> {
+        match self {
+            Self::Memfd | Self::GuestMemfd => Ok(None),
+            Self::Hugetlb => huge::borrow(bytes),
         }
     }
 
@@ -54,8 +72,12 @@ impl Backing {
     ///
     /// The host's.
     pub(crate) fn create(self, layout: &Layout, vm: Option<&Vm>) -> io::Result<Vec<RegionFile>> {
+        if self == Self::Hugetlb {
+            huge::check(layout.bytes()).map_err(io::Error::other)?;
+        }
         let file = |(slot, (start, bytes)): (u32, (u64, u64))| match (self, vm) {
             (Self::Memfd, _) => Memfd::create(NAME, bytes).map(RegionFile::Memfd),
+            (Self::Hugetlb, _) => HugetlbFile::create(NAME, bytes, huge::PAGE).map(RegionFile::Hugetlb),
             (Self::GuestMemfd, None) => Err(io::Error::other("a guest_memfd is made by a virtual machine")),
             (Self::GuestMemfd, Some(vm)) => {
                 let (frame, count) = (start / FRAME_BYTES, bytes / FRAME_BYTES);
@@ -76,6 +98,7 @@ impl Backing {
     pub(crate) fn arrived(self, descriptor: OwnedFd) -> io::Result<RegionFile> {
         Ok(match self {
             Self::Memfd => RegionFile::Memfd(descriptor.into()),
+            Self::Hugetlb => RegionFile::Hugetlb(descriptor.into()),
             Self::GuestMemfd => RegionFile::GuestMemfd(GuestMemfd::new(descriptor, Flags::OPEN, None)?),
         })
     }
@@ -92,6 +115,7 @@ impl Backing {
     ) -> anyhow::Result<RegionFile> {
         Ok(match self {
             Self::Memfd => RegionFile::Memfd(adopted.retrieve(session, token)?),
+            Self::Hugetlb => RegionFile::Hugetlb(adopted.retrieve(session, token)?),
             Self::GuestMemfd => RegionFile::GuestMemfd(adopted.retrieve(session, token)?),
         })
     }
@@ -110,6 +134,7 @@ impl RegionFile {
     ) -> anyhow::Result<()> {
         match self {
             Self::Memfd(file) => luo.preserve(session, token, file).map_err(|stuck| stuck.error)?,
+            Self::Hugetlb(file) => luo.preserve(session, token, file).map_err(|stuck| stuck.error)?,
             Self::GuestMemfd(file) => luo.preserve(session, token, file).map_err(|stuck| stuck.error)?,
         }
         Ok(())
@@ -118,9 +143,14 @@ impl RegionFile {
     /// The file, if slots of this machine can be bound to it itself, and not only to a mapping.
     pub(super) fn native_to(&self, vm: &Vm) -> Option<&GuestMemfd> {
         match self {
-            Self::Memfd(_) => None,
+            Self::Memfd(_) | Self::Hugetlb(_) => None,
             Self::GuestMemfd(file) => Some(file).filter(|file| file.is_native_to(vm)),
         }
+    }
+
+    /// Whether a mapping of it sets pages aside: huge pages cannot be had later if nobody did.
+    pub(super) const fn sets_aside(&self) -> bool {
+        matches!(self, Self::Hugetlb(_))
     }
 
     /// Another descriptor of it.
@@ -136,6 +166,7 @@ impl RegionFile {
     pub(super) fn identity(&self) -> Identity {
         match self {
             Self::Memfd(file) => luo_memfd::Linux::new().identity(file),
+            Self::Hugetlb(file) => luo_hugetlb::Linux::new().identity(file),
             Self::GuestMemfd(file) => luo_guestmemfd::Linux::new().identity(file),
         }
     }
@@ -145,6 +176,7 @@ impl AsFd for RegionFile {
     fn as_fd(&self) -> BorrowedFd<'_> {
         match self {
             Self::Memfd(file) => file.as_fd(),
+            Self::Hugetlb(file) => file.as_fd(),
             Self::GuestMemfd(file) => file.as_fd(),
         }
     }

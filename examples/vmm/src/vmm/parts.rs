@@ -7,6 +7,7 @@ use std::sync::Arc;
 use anyhow::{Context as _, Result};
 use luo_core::{Refusal, Registry, SessionName, Token, Version};
 use luo_guestmemfd::{GuestMemfds, Vm, VmType, Vms};
+use luo_hugetlb::HugetlbFiles;
 use luo_memfd::Memfds;
 use parking_lot::Mutex;
 
@@ -77,6 +78,7 @@ pub(super) fn registry(saved: &Arc<Mutex<Saved>>, vmm_version: u16) -> Result<Re
         .subsystem(MachineSaver::new(Arc::clone(saved), Version(vmm_version)))?
         .subsystem(DevicesSaver(devices))?
         .handler(Memfds::new(luo_memfd::Linux::new()))?
+        .handler(HugetlbFiles::new(luo_hugetlb::Linux::new()))?
         .handler(GuestMemfds::new(luo_guestmemfd::Linux::new()))?
         .handler(Vms::new(vms(saved)))?;
     Ok(registry)
