@@ -1,8 +1,10 @@
 //! Huge pages for guests, out of the pool of the host.
 //!
 //! - The **pool** is what the administrator has set aside: `nr_hugepages`. Of it some are free, and some of these promised.
-//! - A [`Loan`] is pages by which the demo has made the pool larger. They go back when it is dropped.
+//! - A [`Loan`] is pages by which the demo has made the pool larger. They go back when it is dropped. Until then whoever else
+//!   makes it larger for a while waits, if he asks for the lock: the tests of `luo-hugetlb` do.
 
+use std::fs::File;
 use std::io;
 use std::path::Path;
 
@@ -15,7 +17,10 @@ const POOL: &str = "/sys/kernel/mm/hugepages/hugepages-2048kB";
 
 /// See the room's head.
 #[derive(Debug)]
-pub(crate) struct Loan(u64);
+pub(crate) struct Loan {
+    pages: u64,
+    _lock: File,
+}
 
 /// Why there are not enough.
 #[derive(Debug, thiserror::Error)]
@@ -68,11 +73,15 @@ pub(crate) fn check(bytes: u64) -> Result<(), HugeError> {
 ///
 /// [`HugeError`]: with what is still missing.
 pub(crate) fn borrow(bytes: u64) -> Result<Option<Loan>, HugeError> {
-    let Err(HugeError::TooFew { enough, .. }) = check(bytes) else { return check(bytes).map(|()| None) };
+    let lock = File::open(Path::new(POOL).join("nr_hugepages")).map_err(HugeError::None)?;
+    lock.lock().map_err(HugeError::None)?;
+    let Err(HugeError::TooFew { enough, .. }) = check(bytes) else {
+        return check(bytes).map(|()| Some(Loan { pages: 0, _lock: lock }));
+    };
     let before = count("nr_hugepages")?;
     // What the host does not give, or not to this user, is told by the next look.
     let _refused = resize(enough);
-    let loan = Loan(count("nr_hugepages")?.saturating_sub(before));
+    let loan = Loan { pages: count("nr_hugepages")?.saturating_sub(before), _lock: lock };
     check(bytes).map(|()| Some(loan))
 }
 
@@ -84,9 +93,9 @@ impl Drop for Loan {
     fn drop(&mut self) {
         // Others may have changed the pool meanwhile: what was added is taken away.
         let given_back = count("nr_hugepages").map_err(io::Error::other);
-        let given_back = given_back.and_then(|now| resize(now.saturating_sub(self.0)));
+        let given_back = given_back.and_then(|now| resize(now.saturating_sub(self.pages)));
         if let Err(error) = given_back {
-            eprintln!("luo-vmm: {} huge pages stay with the host's pool: {error}", self.0);
+            eprintln!("luo-vmm: {} huge pages stay with the host's pool: {error}", self.pages);
         }
     }
 }
