@@ -6,10 +6,6 @@
 //!
 //! All levels give the same results; `serial/tests/wide.rs` compares them.
 
-// UNSAFETY: instructions that not every processor has can only be reached through calls that are unsafe for those who
-// do not know the processor.
-#![expect(unsafe_code, reason = "instructions that were found when the program runs")]
-
 mod portable;
 #[cfg(all(target_arch = "x86_64", feature = "std"))]
 mod x86;

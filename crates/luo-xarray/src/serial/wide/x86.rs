@@ -1,5 +1,9 @@
 //! The levels x86-64-v3 and x86-64-v4.
 
+// UNSAFETY: instructions that not every processor has can only be reached through calls that are unsafe for those who
+// do not know the processor.
+#![expect(unsafe_code, reason = "instructions that were found when the program runs")]
+
 use core::arch::x86_64::{
     __m256i, __m512i, _mm256_add_epi64, _mm256_castsi256_pd, _mm256_cmpeq_epi64, _mm256_loadu_si256,
     _mm256_movemask_pd, _mm256_set1_epi64x, _mm256_setzero_si256, _mm256_sub_epi64, _mm512_add_epi64,
