@@ -21,16 +21,31 @@ use std::process::ExitCode;
 
 use libtest_mimic::{Arguments, Failed, Trial};
 use luo_core::conformance::Fixture;
+use luo_guestmemfd::Retrieve;
+#[cfg(target_os = "linux")]
+use luo_hugetlb::PageSize;
 use luo_memfd::CopyWhen;
-use luo_tests::memfd::SimFixture;
+use luo_tests::{guestmemfd, hugetlb, memfd};
+#[cfg(target_os = "linux")]
+use luo_tests::{guestmemfd::unsupported, hugetlb::borrow};
 
 use scenario::SCENARIOS;
 
 /// All rows.
 fn rows(matrix: &mut Matrix) {
-    matrix.simulated("memfd", || SimFixture::new(CopyWhen::Needed));
+    matrix.simulated("memfd", MANY, || memfd::SimFixture::new(CopyWhen::Needed));
+    matrix.simulated("hugetlb", 5, || hugetlb::SimFixture::new(CopyWhen::Needed));
+    matrix.simulated("guest_memfd", MANY, || guestmemfd::SimFixture::new(Retrieve::MapOld));
     #[cfg(target_os = "linux")]
-    matrix.real("memfd", &Real::default(), || luo_tests::memfd::RealFixture::new(CopyWhen::Needed));
+    {
+        matrix.real("memfd", &Real::ANYWHERE, || memfd::RealFixture::new(CopyWhen::Needed));
+        let pages = |test: &str| Some(Box::new(borrow(test, PageSize::MIB_2, 24)?) as Guard);
+        let huge = Real { needs: "pool deadline=600s", many: 5, guard: pages };
+        matrix.real("hugetlb", &huge, || hugetlb::RealFixture::new(CopyWhen::Needed));
+        let supported = |test: &str| (!unsupported(test)).then(|| Box::new(()) as Guard);
+        let guests = Real { needs: "kvm", many: 50, guard: supported };
+        matrix.real("guest_memfd", &guests, || guestmemfd::RealFixture::new(Retrieve::MapOld));
+    }
 }
 
 /// What a row of real files says of itself.
@@ -40,14 +55,19 @@ struct Real {
     needs: &'static str,
     /// How many files there are where a scenario wants many.
     many: usize,
+    /// Held while a trial runs. `None` where this machine has no such files: it has said so.
+    guard: fn(&str) -> Option<Guard>,
 }
 
 #[cfg(target_os = "linux")]
-impl Default for Real {
-    fn default() -> Self {
-        Self { needs: "", many: MANY }
-    }
+impl Real {
+    /// Of files that every Linux has.
+    const ANYWHERE: Self = Self { needs: "", many: MANY, guard: |_| Some(Box::new(())) };
 }
+
+/// Whatever gives back by its drop.
+#[cfg(target_os = "linux")]
+type Guard = Box<dyn core::any::Any>;
 
 /// As many files as the kernel's selftests preserve.
 const MANY: usize = 500;
@@ -74,28 +94,29 @@ impl Matrix {
     }
 
     /// A row of files on a simulated host.
-    fn simulated<F: Fixture + 'static>(&mut self, handler: &'static str, make: fn() -> F) {
+    fn simulated<F: Fixture + 'static>(&mut self, handler: &'static str, many: usize, make: fn() -> F) {
         for column in &inside::SIMULATED {
             for scenario in SCENARIOS.iter().filter(|scenario| column.plays(scenario)) {
                 self.add([handler, column.name, scenario.name], "", move || {
-                    inside::play(&mut make(), &column.ground(&mut make()), scenario, MANY)
+                    inside::play(&mut make(), &column.ground(&mut make()), scenario, many)
                 });
             }
         }
         for question in &asking::questions::<F>() {
             let ask = question.ask;
-            self.add([handler, "sim", question.name], "", move || ask(&mut make(), MANY));
+            self.add([handler, "sim", question.name], "", move || ask(&mut make(), many));
         }
     }
 
     /// A row of real files.
     #[cfg(target_os = "linux")]
     fn real<F: Fixture + 'static>(&mut self, handler: &'static str, real: &Real, make: fn() -> F) {
-        let Real { needs, many } = *real;
+        let Real { needs, many, guard } = *real;
         for scenario in SCENARIOS {
-            let ground = luo_tests::memfd::ProcessGround::new;
-            self.add([handler, "process", scenario.name], needs, move || {
-                inside::play(&mut make(), &ground(), scenario, many)
+            let names = [handler, "process", scenario.name];
+            self.add(names, needs, move || {
+                let Some(_guard) = guard(&names.join("/")) else { return Ok(()) };
+                inside::play(&mut make(), &memfd::ProcessGround::new(), scenario, many)
             });
             for across::Carrier { name, plays, trial, part } in across::carriers::<F>() {
                 let names = [handler, name, scenario.name];
@@ -103,14 +124,22 @@ impl Matrix {
                 if self.part.as_ref() == Some(&full) {
                     self.played = Some(part(&mut make(), scenario, many));
                 }
-                if plays(scenario.turn) {
-                    self.add(names, needs, move || trial(&full, &mut make(), scenario, many));
+                if !plays(scenario.turn) {
+                    continue;
                 }
+                self.add(names, needs, move || match guard(&full) {
+                    Some(_guard) => trial(&full, &mut make(), scenario, many),
+                    None => Ok(()),
+                });
             }
         }
         for question in &asking::questions::<F>() {
             let ask = question.ask;
-            self.add([handler, "host", question.name], needs, move || ask(&mut make(), many));
+            let names = [handler, "host", question.name];
+            self.add(names, needs, move || {
+                let Some(_guard) = guard(&names.join("/")) else { return Ok(()) };
+                ask(&mut make(), many)
+            });
         }
     }
 }
@@ -123,7 +152,12 @@ fn main() -> ExitCode {
     }
     rows(&mut matrix);
     match matrix.played {
-        None => libtest_mimic::run(&Arguments::from_args(), matrix.trials).exit_code(),
+        None => {
+            let mut arguments = Arguments::from_args();
+            // Some fixtures count what their process has open.
+            arguments.test_threads.get_or_insert(1);
+            libtest_mimic::run(&arguments, matrix.trials).exit_code()
+        }
         Some(Ok(())) => ExitCode::SUCCESS,
         Some(Err(failed)) => {
             eprintln!("{}", failed.message().unwrap_or("it failed"));

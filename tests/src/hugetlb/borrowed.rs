@@ -1,8 +1,8 @@
 //! Huge pages of the machine, borrowed for one test.
 //!
-//! A pool is everybody's, so one test at a time has its hands on it: a lock on the kernel's own file keeps the
-//! others waiting, in whatever process they are. Pages that are free beyond those that a test asked for are taken out of its way, so that it finds as
-//! many as it wants to and no more.
+//! A pool is everybody's, so one test at a time has its hands on it: a lock on the kernel's own file keeps the others
+//! waiting, in whatever process they are. Pages that are free beyond those that a test asked for are taken out of its way,
+//! so that it finds as many as it wants to and no more.
 
 use std::fs::{self, File};
 use std::path::PathBuf;

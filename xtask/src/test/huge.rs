@@ -1,7 +1,8 @@
 //! Huge pages for the tests that need some: they are **reserved** when the first of these tests comes up, and the machine
 //! gets them back when the last of them has ended.
 //!
-//! One runner of a machine does so at a time. Without the right to reserve, tests share what is free.
+//! One program of a machine does so at a time: it holds a lock on the kernel's own file. Without the right to reserve,
+//! tests share what is free.
 
 use std::collections::BTreeMap;
 use std::fs::{self, File, TryLockError};
@@ -18,8 +19,8 @@ pub(super) struct Reserve {
     grown: BTreeMap<Bytes, (Counts, Counts)>,
     /// Where pages are counted.
     folder: PathBuf,
-    /// Held, so that no other runner reserves.
-    _lock: File,
+    /// Of counts of pages: held, so that nobody else reserves.
+    locks: Vec<File>,
 }
 
 /// Pages of one size.
@@ -31,23 +32,29 @@ struct Counts {
 
 /// Where the kernel shows them.
 const FOLDER: &str = "/sys/kernel/mm/hugepages";
+/// How many pages of a size there are, in the folder of that size.
+const COUNT: &str = "nr_hugepages";
 
 impl Reserve {
     /// Reserves enough for each of `waiting`, and for so many side by side as `jobs` says, if the machine has them. `None`
-    /// while another runner has its reserve. Also says what there is to share.
+    /// while somebody else has hands on the pools. Also says what there is to share.
     pub(super) fn fetch<'n>(
         waiting: impl IntoIterator<Item = &'n Needs>,
         jobs: usize,
     ) -> Result<Option<(Self, BTreeMap<Bytes, u64>)>> {
-        let path = std::env::temp_dir().join("luo-huge-pages.lock");
-        let lock = File::options().create(true).append(true).open(&path);
-        let lock = lock.with_context(|| format!("cannot open {}", path.display()))?;
-        match lock.try_lock() {
-            Err(TryLockError::WouldBlock) => return Ok(None),
-            taken => taken.context("cannot lock the reserve")?,
+        let mut reserve = Self { grown: BTreeMap::new(), folder: FOLDER.into(), locks: Vec::new() };
+        let wanted = wanted(waiting, jobs);
+        for page in wanted.keys() {
+            let path = reserve.file(*page, COUNT);
+            // Of pages that this machine does not have there are none to share.
+            let Ok(count) = File::open(&path) else { continue };
+            match count.try_lock() {
+                Err(TryLockError::WouldBlock) => return Ok(None),
+                taken => taken.with_context(|| format!("cannot lock {}", path.display()))?,
+            }
+            reserve.locks.push(count);
         }
-        let mut reserve = Self { grown: BTreeMap::new(), folder: FOLDER.into(), _lock: lock };
-        let there = reserve.grow(&wanted(waiting, jobs));
+        let there = reserve.grow(&wanted);
         Ok(Some((reserve, there)))
     }
 
@@ -72,11 +79,11 @@ impl Reserve {
 
     fn counts(&self, page: Bytes) -> Option<Counts> {
         let read = |name| fs::read_to_string(self.file(page, name)).ok()?.trim().parse().ok();
-        Some(Counts { all: read("nr_hugepages")?, free: read("free_hugepages")? })
+        Some(Counts { all: read(COUNT)?, free: read("free_hugepages")? })
     }
 
     fn set(&self, page: Bytes, all: u64) -> std::io::Result<()> {
-        fs::write(self.file(page, "nr_hugepages"), all.to_string())
+        fs::write(self.file(page, COUNT), all.to_string())
     }
 
     /// Gives back what was reserved. Nobody of ours runs any more who may have huge pages: those that are taken now and
@@ -132,8 +139,7 @@ mod tests {
         fs::create_dir(&pages).unwrap();
         fs::write(pages.join("nr_hugepages"), all.to_string()).unwrap();
         fs::write(pages.join("free_hugepages"), free.to_string()).unwrap();
-        let lock = File::create(folder.path().join("lock")).unwrap();
-        let reserve = Reserve { grown: BTreeMap::new(), folder: folder.path().to_owned(), _lock: lock };
+        let reserve = Reserve { grown: BTreeMap::new(), folder: folder.path().to_owned(), locks: Vec::new() };
         (folder, reserve)
     }
 

@@ -7,7 +7,8 @@
 //! | `root` | the user may do everything |
 //! | `kernel` | a kernel image: the file that `LUO_KERNEL` names |
 //! | `memory=512M` | so much memory |
-//! | `huge-2M=8`, `huge-1G=1` | so many huge pages of this size |
+//! | `huge-2M=8`, `huge-1G=1` | so many huge pages of this size, which the runner reserves |
+//! | `pool` | the pools of huge pages to itself: it reserves what it needs |
 //! | `deadline=600s` | longer than others before it hangs |
 //!
 //! A suite that is made of data says them in the kind of a test, where `--list` shows it: `[kvm memory=1G] name: test`. For
@@ -42,6 +43,7 @@ pub(super) struct Needs {
     pub(super) root: bool,
     pub(super) kernel: bool,
     pub(super) memory: Bytes,
+    pub(super) pool: bool,
     /// Bytes of a page, and how many of them.
     pub(super) huge: BTreeMap<Bytes, u64>,
     pub(super) deadline: Option<Duration>,
@@ -55,7 +57,7 @@ impl Needs {
             "root" => self.root,
             "kernel" => self.kernel,
             "memory" => self.memory > 0,
-            "huge" => !self.huge.is_empty(),
+            "huge" => self.pool || !self.huge.is_empty(),
             _ => false,
         }
     }
@@ -64,6 +66,7 @@ impl Needs {
     pub(super) fn and(mut self, other: &Self) -> Self {
         self.kvm = self.kvm.max(other.kvm);
         self.root |= other.root;
+        self.pool |= other.pool;
         self.kernel |= other.kernel;
         self.memory = self.memory.max(other.memory);
         self.deadline = self.deadline.max(other.deadline);
@@ -104,6 +107,7 @@ impl FromStr for Needs {
                 ("kvm", "") => needs.kvm = Some(Kvm::Must),
                 ("kvm?", "") => needs.kvm = needs.kvm.max(Some(Kvm::Welcome)),
                 ("root", "") => needs.root = true,
+                ("pool", "") => needs.pool = true,
                 ("kernel", "") => needs.kernel = true,
                 ("memory", amount) => needs.memory = bytes(amount)?,
                 ("deadline", amount) => {
@@ -123,9 +127,9 @@ impl FromStr for Needs {
 
 impl fmt::Display for Needs {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { kvm, root, kernel, memory, huge, deadline } = self;
+        let Self { kvm, root, kernel, memory, pool, huge, deadline } = self;
         let kvm = kvm.map(|kvm| if kvm == Kvm::Must { "kvm" } else { "kvm?" });
-        let words = [kvm, root.then_some("root"), kernel.then_some("kernel")];
+        let words = [kvm, root.then_some("root"), kernel.then_some("kernel"), pool.then_some("pool")];
         let mut words: Vec<_> = words.into_iter().flatten().map(str::to_owned).collect();
         if *memory > 0 {
             words.push(format!("memory={}", word(*memory)));
@@ -172,12 +176,12 @@ mod tests {
 
     #[test]
     fn words_are_read() {
-        let needs: Needs = "kvm root huge-2M=8 huge-1G=1 memory=512M deadline=600s".parse().unwrap();
+        let needs: Needs = "kvm root pool huge-2M=8 huge-1G=1 memory=512M deadline=600s".parse().unwrap();
         assert!(needs.kvm == Some(Kvm::Must) && needs.root && !needs.kernel);
         assert_eq!(needs.huge, BTreeMap::from([(2 << 20, 8), (1 << 30, 1)]));
         assert_eq!((needs.memory, needs.deadline), (512 << 20, Some(Duration::from_mins(10))));
         assert!(needs.has("huge") && !Needs::default().has("huge"));
-        assert_eq!(needs.to_string(), "kvm root memory=512M huge-2M=8 huge-1G=1 deadline=600s");
+        assert_eq!(needs.to_string(), "kvm root pool memory=512M huge-2M=8 huge-1G=1 deadline=600s");
         assert_eq!("".parse::<Needs>().unwrap(), Needs::default());
     }
 

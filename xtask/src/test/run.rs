@@ -123,7 +123,7 @@ fn full_stock(jobs: usize) -> Stock {
     let memory = fs::read_to_string("/proc/meminfo").unwrap_or_default();
     let free = memory.lines().find_map(|line| line.strip_prefix("MemAvailable:")).unwrap_or_default();
     let free_kib: u64 = free.trim().trim_end_matches(" kB").parse().unwrap_or(u64::MAX >> 12);
-    Stock { kvm: (jobs as u64 / 2).max(1), memory: (free_kib << 10) / 4 * 3, huge: None }
+    Stock { kvm: (jobs as u64 / 2).max(1), memory: (free_kib << 10) / 4 * 3, pool: 1, huge: None }
 }
 
 impl Run<'_> {

@@ -14,6 +14,8 @@ pub(super) struct Stock {
     /// Tests that may run guests.
     pub(super) kvm: u64,
     pub(super) memory: Bytes,
+    /// 1 if nobody has the pools of huge pages to itself.
+    pub(super) pool: u64,
     /// Bytes of a page, and how many of them. `None`: they are not there yet, and will be if somebody needs them.
     pub(super) huge: Option<BTreeMap<Bytes, u64>>,
 }
@@ -23,6 +25,7 @@ pub(super) struct Stock {
 enum Good {
     Kvm,
     Memory,
+    Pool,
     Huge(Bytes),
 }
 
@@ -40,8 +43,9 @@ pub(super) enum Next {
 fn amounts(needs: &Needs) -> impl Iterator<Item = (Good, u64)> {
     let kvm = needs.kvm.map(|_| (Good::Kvm, 1));
     let memory = (needs.memory > 0).then_some((Good::Memory, needs.memory));
+    let pool = needs.pool.then_some((Good::Pool, 1));
     let huge = needs.huge.iter().map(|(size, count)| (Good::Huge(*size), *count));
-    kvm.into_iter().chain(memory).chain(huge)
+    kvm.into_iter().chain(memory).chain(pool).chain(huge)
 }
 
 impl Stock {
@@ -49,6 +53,9 @@ impl Stock {
         match good {
             Good::Kvm => self.kvm,
             Good::Memory => self.memory,
+            // What the runner has reserved is in the pools too.
+            Good::Pool if self.huge.is_some() => 0,
+            Good::Pool => self.pool,
             Good::Huge(size) => self.huge.as_ref().and_then(|huge| huge.get(&size)).copied().unwrap_or(0),
         }
     }
@@ -60,6 +67,7 @@ impl Stock {
             match good {
                 Good::Huge(_) if self.huge.is_none() => None,
                 _ if amount <= there => None,
+                Good::Pool => None,
                 Good::Kvm => Some("needs /dev/kvm, and nobody may use it".to_owned()),
                 Good::Memory => Some(format!("needs {} of memory, there are {}", size(amount), size(there))),
                 Good::Huge(page) => {
@@ -75,7 +83,10 @@ impl Stock {
         let mut fetch = None;
         for (place, needs) in queue.into_iter().enumerate() {
             if self.huge.is_none() && !needs.huge.is_empty() {
-                fetch = fetch.or(Some(place));
+                if self.pool > 0 && !awaited.contains(&Good::Pool) {
+                    fetch = fetch.or(Some(place));
+                }
+                awaited.insert(Good::Pool);
                 continue;
             }
             let free = |(good, amount)| amount <= self.of(good) && !awaited.contains(&good);
@@ -92,6 +103,7 @@ impl Stock {
             match good {
                 Good::Kvm => self.kvm = by(self.kvm, amount),
                 Good::Memory => self.memory = by(self.memory, amount),
+                Good::Pool => self.pool = by(self.pool, amount),
                 Good::Huge(size) => {
                     if let Some(count) = self.huge.as_mut().and_then(|huge| huge.get_mut(&size)) {
                         *count = by(*count, amount);
@@ -121,7 +133,7 @@ mod tests {
     }
 
     fn stock(kvm: u64, memory: u64, huge: u64) -> Stock {
-        Stock { kvm, memory: memory << 20, huge: Some(BTreeMap::from([(2 << 20, huge)])) }
+        Stock { kvm, memory: memory << 20, pool: 1, huge: Some(BTreeMap::from([(2 << 20, huge)])) }
     }
 
     fn next(stock: &Stock, queue: &[&str]) -> Next {
@@ -160,6 +172,20 @@ mod tests {
     fn who_waits_for_one_thing_does_not_hold_up_who_needs_another() {
         let queue = ["huge-2M=8 memory=1M", "memory=1M", "kvm", ""];
         assert_eq!(next(&stock(1, 64, 4), &queue), Next::Start(2));
+    }
+
+    /// Either the runner reserves, or one test does.
+    #[test]
+    fn the_pools_have_one_master() {
+        let mut bare = Stock { huge: None, ..stock(0, 8, 0) };
+        assert_eq!(next(&bare, &["pool", "huge-2M=1"]), Next::Start(0));
+        bare.take(&needs("pool"));
+        assert_eq!(next(&bare, &["pool", "huge-2M=1", ""]), Next::Start(2));
+        assert_eq!(next(&bare, &["huge-2M=1", "pool"]), Next::Wait);
+        bare.give_back(&needs("pool"));
+        assert_eq!(next(&bare, &["huge-2M=1", "pool"]), Next::Fetch(0));
+        assert_eq!(next(&stock(0, 8, 4), &["pool", "huge-2M=1"]), Next::Start(1));
+        assert_eq!(stock(0, 8, 4).never(&needs("pool")), None);
     }
 
     #[test]
