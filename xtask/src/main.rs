@@ -5,6 +5,7 @@ mod ci;
 mod concurrency;
 mod fuzz;
 mod golden;
+mod new_handler;
 mod no_std;
 mod program;
 mod supervise;
@@ -34,6 +35,8 @@ enum Task {
     Test(test::Options),
     /// The rules of the house that a compiler does not check
     Tidy,
+    /// A crate for another kind of file: an echo that keeps all laws, to build on
+    NewHandler(new_handler::Options),
     /// The list of released bytes under tests/golden
     Golden(golden::Options),
     /// Measurements, for people to read
@@ -59,6 +62,7 @@ fn main() -> ExitCode {
         Task::Ci => ci::run(),
         Task::Test(options) => test::run(&options),
         Task::Tidy => tidy::run(),
+        Task::NewHandler(options) => new_handler::run(&options),
         Task::Golden(options) => golden::run(&options),
         Task::Bench(options) => bench::run(&options),
         Task::Concurrency(options) => concurrency::run(&options),

@@ -53,7 +53,8 @@ impl Workspace {
     }
 }
 
-fn cargo(root: &Path) -> Command {
+/// Cargo, started in `root`.
+pub(crate) fn cargo(root: &Path) -> Command {
     let mut command = Command::new(env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
     command.current_dir(root).stdin(Stdio::null());
     command

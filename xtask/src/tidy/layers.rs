@@ -12,7 +12,7 @@ use super::tree::{Package, Tree};
 pub(super) const LAYERS: [(u8, &[&str]); 6] = [
     (1, &["luo-kho"]),
     (2, &["luo-core", "luo-descriptor", "luo-xarray"]),
-    (HANDLERS, &["luo-memfd", "luo-hugetlb", "luo-guestmemfd"]),
+    (HANDLERS, &["luo-memfd", "luo-hugetlb", "luo-guestmemfd", "luo-example-eventfd"]),
     (PROGRAMS, &["luo-agent", "luoctl"]),
     (5, &["luo-benches", "luo-vmm", "luo-examples", "luo-tests", "luo-no-std", "xtask"]),
     (6, &["luo-concurrency", "luo-fuzz"]),
