@@ -10,5 +10,7 @@ extern crate alloc;
 
 #[expect(unsafe_code, reason = "the edge: a global allocator and calls into C, which safe Rust cannot write")]
 mod edge;
+#[path = "../../../examples/examples/04_your_own_kernel/kernel.rs"]
+mod kernel;
 mod pages;
 mod update;
