@@ -7,6 +7,7 @@
 //! Tidy runs as a step of `cargo xtask ci`, and as a test, so that nobody has to remember it.
 
 mod doors;
+mod formats;
 mod front_doors;
 pub(crate) mod golden;
 mod layers;
@@ -37,12 +38,13 @@ pub(crate) struct Finding {
 }
 
 /// All rules. Each is told once, in the head of its file.
-const RULES: [fn(&Tree) -> Vec<Finding>; 8] = [
+const RULES: [fn(&Tree) -> Vec<Finding>; 9] = [
     tree::unreadable,
     layers::findings,
     size::findings,
     doors::findings,
     golden::in_tree,
+    formats::findings,
     names::findings,
     front_doors::findings,
     words::findings,
