@@ -1,5 +1,5 @@
-//! `cargo xtask fuzz`: libFuzzer on the targets in `fuzz`, each for its share of the time, from the corpus that is committed.
-//! The **canary** comes first: a target that has to fail, because a fuzzer that finds nothing may not be looking.
+//! `cargo xtask fuzz`: libFuzzer on the targets in `fuzz`, each for its share of the time, from the corpus that is committed,
+//! one on each processor. The **canary** comes first: a target that has to fail, because a fuzzer that finds nothing may not be looking.
 //!
 //! It needs a nightly compiler and cargo-fuzz. Inputs that are found go into `target/fuzz`; the committed corpus changes
 //! only by hand.
@@ -8,6 +8,8 @@ use core::time::Duration;
 use std::fs;
 use std::path::Path;
 use std::process::{Command, ExitCode};
+use std::sync::Mutex;
+use std::thread;
 
 use anyhow::{Context as _, Result};
 use clap::Args;
@@ -29,7 +31,7 @@ const BEYOND: Duration = Duration::from_mins(5);
 
 #[derive(Args)]
 pub(crate) struct Options {
-    /// How long, for all targets together
+    /// How long, for all targets together, if there were one processor
     #[arg(long, default_value_t = 60)]
     seconds: u64,
     /// Only this target
@@ -70,27 +72,47 @@ pub(crate) fn counted(workspace: &Workspace, seconds: u64, only: Option<&str>) -
         tally.count(NAME, false, &built.output);
         return Ok(tally);
     }
-    let chosen: Vec<_> = targets.iter().filter(|target| only.is_none_or(|only| only == **target)).collect();
+    let chosen: Vec<_> =
+        targets.into_iter().filter(|target| only.is_none_or(|only| only == target)).collect();
     let share = (seconds / chosen.len().max(1) as u64).max(1);
-    for target in [&CANARY.to_owned()].into_iter().chain(chosen) {
-        let mut fuzz = cargo();
-        let found = workspace.target.join(FOLDER).join(target);
-        fs::create_dir_all(&found)?;
-        fuzz.args(["run", target]).arg(&found);
-        let corpus = workspace.root.join(FOLDER).join("corpus").join(target);
-        fuzz.args(corpus.is_dir().then_some(&corpus));
-        fuzz.args(["--", "-rss_limit_mb=2048", "-timeout=20", "-print_final_stats=1"]);
-        fuzz.arg(format!("-max_total_time={share}"));
-        let ended = program::captured(fuzz, Duration::from_secs(share) + BEYOND)?;
-        let well = if *target == CANARY { ended.output.contains("as it has to be") } else { ended.well };
-        let runs = ended.output.lines().find_map(|line| line.strip_prefix("stat::number_of_executed_units:"));
-        println!("{target}: {} runs in {share} s", runs.map_or("?", str::trim));
-        if !well {
-            print!("{}", ended.output);
+    let queue = Mutex::new([CANARY.to_owned()].into_iter().chain(chosen));
+    let tally = Mutex::new(tally);
+    let worker = || -> Result<()> {
+        loop {
+            let next = queue.lock().expect("nobody panics with the queue").next();
+            let Some(target) = next else { return Ok(()) };
+            let (well, said) = fuzz(workspace, cargo(), &target, share)?;
+            let mut tally = tally.lock().expect("nobody panics with the tally");
+            print!("{said}");
+            tally.count(&format!("{NAME} {target}"), well, "");
         }
-        tally.count(&format!("{NAME} {target}"), well, "");
+    };
+    thread::scope(|scope| {
+        let workers: Vec<_> = (0..thread::available_parallelism().map_or(1, usize::from))
+            .map(|_| scope.spawn(worker))
+            .collect();
+        workers.into_iter().try_for_each(|worker| worker.join().expect("a worker does not panic"))
+    })?;
+    Ok(tally.into_inner().expect("nobody panics with the tally"))
+}
+
+/// Fuzzes one target for so many seconds. Whether it went well, and what there is to say.
+fn fuzz(workspace: &Workspace, mut cargo: Command, target: &str, seconds: u64) -> Result<(bool, String)> {
+    let found = workspace.target.join(FOLDER).join(target);
+    fs::create_dir_all(&found)?;
+    cargo.args(["run", target]).arg(&found);
+    let corpus = workspace.root.join(FOLDER).join("corpus").join(target);
+    cargo.args(corpus.is_dir().then_some(&corpus));
+    cargo.args(["--", "-rss_limit_mb=2048", "-timeout=20", "-print_final_stats=1"]);
+    cargo.arg(format!("-max_total_time={seconds}"));
+    let ended = program::captured(cargo, Duration::from_secs(seconds) + BEYOND)?;
+    let well = if target == CANARY { ended.output.contains("as it has to be") } else { ended.well };
+    let runs = ended.output.lines().find_map(|line| line.strip_prefix("stat::number_of_executed_units:"));
+    let mut said = format!("{target}: {} runs in {seconds} s\n", runs.map_or("?", str::trim));
+    if !well {
+        said += &ended.output;
     }
-    Ok(tally)
+    Ok((well, said))
 }
 
 /// The nightly toolchain that is installed, with cargo-fuzz beside it; or why it cannot be used.
