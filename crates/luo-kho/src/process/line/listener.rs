@@ -1,7 +1,7 @@
 //! Where lines begin: a socket in the file system, for its user only, and who may call there.
 
 use core::time::Duration;
-use std::fs::{self, Permissions};
+use std::fs::{self, File, Permissions, TryLockError};
 use std::os::unix::fs::{FileTypeExt as _, MetadataExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
 
@@ -18,6 +18,8 @@ use crate::process::door::peer_uid;
 const BACKLOG: i32 = 16;
 /// Its user may connect, nobody else.
 const MODE: u32 = 0o600;
+/// How long others may make sockets in the same folder.
+const TURN: Duration = Duration::from_secs(5);
 
 /// A unix socket that programs of the same user, and of root, may call.
 ///
@@ -31,15 +33,18 @@ pub struct Listener {
 }
 
 impl Listener {
-    /// Listens at `path`, with mode 0600. A socket that nobody listens at any more is replaced.
+    /// Listens at `path`, with mode 0600. A socket that nobody listens at any more is replaced; of several who do so at
+    /// the same time, one gets the path. To tell, the folder is locked (`flock`) meanwhile.
     ///
     /// # Errors
     ///
-    /// [`LineError::Host`]; `EADDRINUSE` (98) if somebody listens there.
+    /// [`LineError::Host`]; `EADDRINUSE` (98) if somebody listens there. [`LineError::Deadline`]: somebody else has had the
+    /// folder locked for five seconds.
     pub fn bind(path: impl AsRef<Path>) -> Result<Self, LineError> {
         let path = path.as_ref();
         let address = address(path)?;
         let socket = socket()?;
+        let _turn = turn(path)?;
         // The file is made with this mode; it is set again because other file systems may not care.
         fchmod(&socket, Mode::from_raw_mode(MODE)).map_err(host("fchmod"))?;
         match bind(&socket, &address) {
@@ -176,6 +181,26 @@ fn address(path: &Path) -> Result<SocketAddrUnix, LineError> {
     SocketAddrUnix::new(path).map_err(host("bind"))
 }
 
+/// Until it is dropped nobody else makes sockets in the folder of `path`: a socket that is bound listens by then, so that
+/// it is not taken for an abandoned one, and an abandoned one is not replaced twice.
+fn turn(path: &Path) -> Result<File, LineError> {
+    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
+    let folder = File::open(folder.unwrap_or(Path::new("."))).map_err(host_io("open"))?;
+    let deadline = Deadline::after(TURN);
+    loop {
+        match folder.try_lock() {
+            Ok(()) => return Ok(folder),
+            Err(TryLockError::WouldBlock) if !deadline.is_over() => {
+                std::thread::sleep(Duration::from_millis(1));
+            }
+            Err(TryLockError::WouldBlock) => {
+                return Err(LineError::Deadline { awaited: "unlock the folder of the socket" });
+            }
+            Err(TryLockError::Error(error)) => return Err(host_io("flock")(error)),
+        }
+    }
+}
+
 /// Whether `path` is a socket at which nobody listens.
 fn is_abandoned(path: &Path) -> bool {
     let is_socket = fs::symlink_metadata(path).is_ok_and(|file| file.file_type().is_socket());
@@ -185,4 +210,35 @@ fn is_abandoned(path: &Path) -> bool {
 
 fn host_io(call: &'static str) -> impl Fn(std::io::Error) -> LineError + Copy {
     move |error| LineError::Host { call, errno: error.raw_os_error().unwrap_or(0) }
+}
+
+#[cfg(test)]
+mod tests {
+    use alloc::{format, vec::Vec};
+    use std::sync::Barrier;
+
+    use super::*;
+
+    /// Starters of one program, at a path where one before them left its socket.
+    #[test]
+    fn of_many_who_bind_at_once_one_gets_the_path() {
+        const STARTERS: usize = 8;
+        let path = std::env::temp_dir().join(format!("luo-listener-{}", std::process::id()));
+        for round in 0..100 {
+            let mut abandoned = Listener::bind(&path).unwrap();
+            abandoned.keep();
+            drop(abandoned);
+            let barrier = Barrier::new(STARTERS);
+            let bind = || {
+                barrier.wait();
+                Listener::bind(&path)
+            };
+            let bound: Vec<_> = std::thread::scope(|scope| {
+                let starters: Vec<_> = (0..STARTERS).map(|_| scope.spawn(bind)).collect();
+                starters.into_iter().map(|starter| starter.join().unwrap()).collect()
+            });
+            assert_eq!(bound.iter().filter(|bound| bound.is_ok()).count(), 1, "{round}: {bound:?}");
+            dial(&path, Duration::from_secs(10)).unwrap();
+        }
+    }
 }
