@@ -62,6 +62,8 @@ impl Copy {
         let mut command = Command::new(program);
         command.args(arguments).current_dir(&self.root);
         command.env("CARGO_TARGET_DIR", &self.target).env("CARGO_BUILD_BUILD_DIR", &self.build);
+        // One compiler: beside it other cases run.
+        command.env("CARGO_BUILD_JOBS", "1");
         let output = command.stdin(Stdio::null()).output().unwrap();
         let said = String::from_utf8_lossy(&output.stdout) + String::from_utf8_lossy(&output.stderr);
         assert!(output.status.success(), "{program} {}:\n{said}", arguments.join(" "));
