@@ -53,9 +53,12 @@ pub enum CarrierError {
     /// The guardian died before the offer: nobody would bring the guest back.
     #[error("the guardian is gone, so there would be no way back")]
     Unguarded,
-    /// Something was attached or detached since the carrier was prepared.
-    #[error("the segments have changed since the carrier was prepared")]
+    /// What is to be carried has changed since the carrier was prepared: a segment, or a descriptor that was given along.
+    #[error("what is to be carried has changed since the carrier was prepared")]
     CargoChanged,
+    /// It was not prepared, or was cancelled.
+    #[error("it cannot hand over: it is not prepared")]
+    NotPrepared,
     /// A call on the host failed.
     #[error("{call} failed with errno {errno}")]
     Host {

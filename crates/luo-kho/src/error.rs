@@ -80,6 +80,9 @@ pub enum KhoError {
         /// Why not.
         why: &'static str,
     },
+    /// A descriptor is given along under a name that is none.
+    #[error("a name has 1 to 64 bytes, and no zero among them")]
+    BadName,
     /// Names what is not a segment, or not the whole of one.
     #[error("{range} are not a segment")]
     NotAttached {

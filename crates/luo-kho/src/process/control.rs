@@ -57,8 +57,8 @@ impl Control {
         self.listener
     }
 
-    /// The next request; `None` if there is none in time. Whoever may not call, or makes no sense, is turned away, and the
-    /// wait goes on.
+    /// The next request; `None` if there is none in time. Whoever may not call, makes no sense, or is not done in time, is
+    /// turned away, and the wait goes on.
     ///
     /// # Errors
     ///
@@ -72,7 +72,7 @@ impl Control {
                 Err(error) => return Err(error),
             };
             let patience = self.patience;
-            match line.hear(Kind::Request, LONGEST, "send its request", Deadline::after(patience)) {
+            match line.hear(Kind::Request, LONGEST, "send its request", deadline.or_after(patience)) {
                 Ok(bytes) => return Ok(Some(Request { line, bytes, patience })),
                 Err(error) => line.refuse(&alloc::string::ToString::to_string(&error)),
             }

@@ -68,6 +68,7 @@ pub mod exec;
 mod kho;
 mod line;
 mod memfd;
+mod named;
 mod segment;
 pub mod socket;
 mod terms;

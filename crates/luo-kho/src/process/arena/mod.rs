@@ -49,7 +49,8 @@ pub(super) struct Arena {
 }
 
 impl Arena {
-    /// A new arena, in which everything but the header is free. At least two frames, at most [`MAX_CAPACITY`].
+    /// A new arena, in which everything but the header is free. A capacity beyond [`MAX_CAPACITY`] is lowered to it, and
+    /// there is always the header.
     ///
     /// # Errors
     ///
@@ -98,29 +99,27 @@ impl Arena {
     }
 
     /// From now on exactly `preserved` is allocated, `held` is held, and the rest is free. All come from bytes that
-    /// somebody else wrote; preserved frames and the tracker's nodes are known to be disjoint and inside.
+    /// somebody else wrote, and may be writing still.
     ///
     /// # Errors
     ///
-    /// [`KhoError::NotAllocated`] if a held frame is used twice.
+    /// [`KhoError::NotAllocated`] if a frame is named twice, or lies outside.
     pub(super) fn inherit(
         &mut self,
         preserved: &[FrameRange],
         held: impl Iterator<Item = Pfn>,
     ) -> Result<(), KhoError> {
         self.free.extend(FrameRange::from_bounds(1, self.capacity.get()));
-        for &range in preserved {
-            self.free.remove(range);
-            self.allocated.insert(range);
-        }
-        for frame in held {
-            let range = frame.as_range();
+        let mut take = |range, owner: &mut RangeSet| {
             if !self.free.covers(range) {
                 return Err(KhoError::NotAllocated { range });
             }
             self.free.remove(range);
-            self.held.insert(range);
-        }
+            owner.insert(range);
+            Ok(())
+        };
+        preserved.iter().try_for_each(|&range| take(range, &mut self.allocated))?;
+        held.map(Pfn::as_range).try_for_each(|range| take(range, &mut self.held))?;
         if let Some(inside) = FrameRange::from_bounds(1, self.frames().get()) {
             self.stale = self.free.within(inside).collect();
         }

@@ -1,8 +1,6 @@
 //! The carrier.
 
-use alloc::borrow::ToOwned as _;
 use alloc::ffi::CString;
-use alloc::string::String;
 use alloc::vec::Vec;
 use core::time::Duration;
 use std::env;
@@ -21,8 +19,9 @@ use super::{VARIABLE, VERSION, note};
 use crate::carrier::{Carrier, CarrierError, Conveyance, DescriptorKind};
 use crate::process::door::{self, Guardian, Program, Watch, WordPage};
 use crate::process::error::host;
+use crate::process::named::Named;
 use crate::process::segment::duplicate;
-use crate::process::waybill::{self, Load, Role};
+use crate::process::waybill::{Load, Role};
 use crate::process::{Lent, OpenError, ProcessKho};
 use crate::{Departed, KhoError, Offer};
 
@@ -36,7 +35,7 @@ const PATIENCE: Duration = Duration::from_secs(5);
 pub struct Exec {
     forth: Launch,
     back: Launch,
-    named: Vec<(String, OwnedFd)>,
+    named: Named,
     blackout: Duration,
     guarded: bool,
     ready: Option<Ready>,
@@ -60,7 +59,8 @@ struct Ready {
     _bell: OwnedFd,
     _waybill: OwnedFd,
     carried: Vec<i32>,
-    edition: u64,
+    /// Of the segments, and of the named descriptors.
+    editions: (u64, u64),
     ignored: u64,
 }
 
@@ -70,7 +70,7 @@ impl Exec {
         let path = path.into();
         let forth = Launch { arguments: [path.clone().into_os_string()].into(), path, environment: None };
         let back = Launch { path: PathBuf::new(), arguments: env::args_os().collect(), environment: None };
-        Self { forth, back, named: Vec::new(), blackout: BLACKOUT, guarded: true, ready: None }
+        Self { forth, back, named: Named::default(), blackout: BLACKOUT, guarded: true, ready: None }
     }
 
     /// With these arguments behind the name.
@@ -112,21 +112,14 @@ impl Exec {
     }
 
     /// From now on carries a duplicate of this descriptor too, under a name of at most 64 bytes, for the successor's
-    /// embedder; in place of what was carried under this name before.
+    /// embedder; in place of what was carried under this name before. If the carrier is prepared it has to be cancelled and
+    /// prepared again: until then it does not hand over.
     ///
     /// # Errors
     ///
-    /// [`KhoError::Host`]; [`KhoError::NotAttachable`] if the name is empty, too long, or has a zero in it.
+    /// [`KhoError::BadName`], [`KhoError::Host`].
     pub fn carry(&mut self, name: &str, file: BorrowedFd<'_>) -> Result<(), KhoError> {
-        if !waybill::is_name(name) {
-            return Err(KhoError::NotAttachable {
-                why: "its name is empty, longer than 64 bytes, or has a zero in it",
-            });
-        }
-        let file = duplicate(file)?;
-        self.named.retain(|(known, _)| known != name);
-        self.named.push((name.to_owned(), file));
-        Ok(())
+        self.named.carry(name, file)
     }
 
     /// The process number of the guardian, while the carrier is prepared.
@@ -143,7 +136,7 @@ impl Exec {
         let mut loads: Vec<Load<'_>> =
             [(Role::Arena(kho.capacity()), arena), (Role::Word, word), (Role::Bell, bell.as_fd())].into();
         loads.extend(segments.iter().map(|(range, file)| (Role::Segment(*range), *file)));
-        loads.extend(self.named.iter().map(|(name, file)| (Role::Named(name.clone()), file.as_fd())));
+        loads.extend(self.named.loads());
         let mut carried: Vec<i32> = loads.iter().map(|(_, file)| file.as_raw_fd()).collect();
         carried.push(waybill.as_raw_fd());
 
@@ -167,7 +160,7 @@ impl Exec {
             _bell: bell,
             _waybill: waybill,
             carried,
-            edition: kho.edition(),
+            editions: (kho.edition(), self.named.edition()),
             ignored,
         })
     }
@@ -186,8 +179,8 @@ impl Exec {
             open("/proc/self/exe", OFlags::PATH | OFlags::CLOEXEC, Mode::empty()).map_err(host("open"))?;
         let timer = timerfd_create(TimerfdClockId::Monotonic, TimerfdFlags::CLOEXEC | TimerfdFlags::NONBLOCK);
         let word = WordPage::open(duplicate(word)?, "word page").map_err(|error| match error {
-            OpenError::Kho(error) => error,
-            _ => KhoError::NotAttachable { why: "the word page is none any more" },
+            OpenError::Kho(error) => error.into(),
+            other => CarrierError::Garbled { what: alloc::string::ToString::to_string(&other) },
         })?;
         let watch = Watch {
             word,
@@ -253,11 +246,11 @@ impl Carrier<ProcessKho> for Exec {
 
     /// Returns only if it failed.
     fn hand_over(&mut self, kho: &mut ProcessKho, _offer: Offer) -> Result<Departed, CarrierError> {
-        let Some(ready) = &self.ready else { return Err(CarrierError::Unguarded) };
+        let Some(ready) = &self.ready else { return Err(CarrierError::NotPrepared) };
         if ready.guardian.as_ref().is_some_and(|guardian| !guardian.is_alive()) {
             return Err(CarrierError::Unguarded);
         }
-        if kho.edition() != ready.edition {
+        if (kho.edition(), self.named.edition()) != ready.editions {
             return Err(CarrierError::CargoChanged);
         }
         let departure = Departure::begin(&ready.carried, ready.ignored).map_err(host("close_range"))?;

@@ -89,6 +89,7 @@ impl Listener {
             if wait_readable([self.as_fd()], deadline)? == [false] {
                 return Err(LineError::Deadline { awaited });
             }
+            deadline.check(awaited)?;
             if let Some(Ok(line)) = self.answer()? {
                 return Ok(line);
             }

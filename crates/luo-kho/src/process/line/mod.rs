@@ -117,6 +117,15 @@ impl Deadline {
         Self(self.0.into_iter().chain(soon).min())
     }
 
+    /// For whoever others can keep busy: a wait for something that is there already does not end by itself.
+    ///
+    /// # Errors
+    ///
+    /// [`LineError::Deadline`] if it is over.
+    pub(super) fn check(self, awaited: &'static str) -> Result<(), LineError> {
+        if self.is_over() { Err(LineError::Deadline { awaited }) } else { Ok(()) }
+    }
+
     pub(super) fn is_over(self) -> bool {
         self.0.is_some_and(|end| end <= Instant::now())
     }

@@ -1,7 +1,5 @@
 //! The predecessor's end: the carrier.
 
-use alloc::borrow::ToOwned as _;
-use alloc::string::String;
 use alloc::vec::Vec;
 use core::time::Duration;
 use std::path::Path;
@@ -14,7 +12,7 @@ use crate::carrier::{Carrier, CarrierError, Conveyance, DescriptorKind};
 use crate::process::error::host;
 use crate::process::line::packet::{Kind, Packet};
 use crate::process::line::{Deadline, Line, LineError, Listener, wait_readable};
-use crate::process::segment::duplicate;
+use crate::process::named::Named;
 use crate::process::waybill::{self, Load, Role};
 use crate::process::{Lent, ProcessKho, Terms};
 use crate::{Departed, KhoError, Offer};
@@ -28,7 +26,7 @@ const GLANCE: Duration = Duration::from_millis(1);
 pub struct Socket {
     listener: Listener,
     terms: Terms,
-    named: Vec<(String, OwnedFd)>,
+    named: Named,
     successor: Option<Successor>,
     warm: Option<Warm>,
 }
@@ -44,7 +42,8 @@ struct Successor {
 #[derive(Debug)]
 struct Warm {
     bell: OwnedFd,
-    edition: u64,
+    /// Of the segments, and of the named descriptors.
+    editions: (u64, u64),
 }
 
 impl Socket {
@@ -59,7 +58,7 @@ impl Socket {
 
     /// Waits for successors at this listener.
     pub fn new(listener: Listener) -> Self {
-        Self { listener, terms: Terms::default(), named: Vec::new(), successor: None, warm: None }
+        Self { listener, terms: Terms::default(), named: Named::default(), successor: None, warm: None }
     }
 
     /// Waits as long as these terms say.
@@ -81,21 +80,14 @@ impl Socket {
     }
 
     /// From now on carries a duplicate of this descriptor too, under a name of at most 64 bytes, for the successor's
-    /// embedder; in place of what was carried under this name before.
+    /// embedder; in place of what was carried under this name before. If the carrier is prepared it has to be cancelled and
+    /// prepared again: until then it does not hand over.
     ///
     /// # Errors
     ///
-    /// [`KhoError::Host`]; [`KhoError::NotAttachable`] if the name is empty, too long, or has a zero in it.
+    /// [`KhoError::BadName`], [`KhoError::Host`].
     pub fn carry(&mut self, name: &str, file: BorrowedFd<'_>) -> Result<(), KhoError> {
-        if !waybill::is_name(name) {
-            return Err(KhoError::NotAttachable {
-                why: "its name is empty, longer than 64 bytes, or has a zero in it",
-            });
-        }
-        let file = duplicate(file)?;
-        self.named.retain(|(known, _)| known != name);
-        self.named.push((name.to_owned(), file));
-        Ok(())
+        self.named.carry(name, file)
     }
 
     /// Waits for a successor, unless one is being served, and gives its manifest. Whoever may not call, or does not
@@ -147,7 +139,7 @@ impl Socket {
         let mut loads: Vec<Load<'_>> =
             [(Role::Arena(kho.capacity()), arena), (Role::Word, word), (Role::Bell, bell.as_fd())].into();
         loads.extend(segments.iter().map(|(range, file)| (Role::Segment(*range), *file)));
-        loads.extend(self.named.iter().map(|(name, file)| (Role::Named(name.clone()), file.as_fd())));
+        loads.extend(self.named.loads());
         let parts = waybill::parts(loads.len());
         for (part, packet) in (0..).zip(waybill::packets(&loads)) {
             let (body, batch) = packet.map_err(host("fstat"))?;
@@ -156,7 +148,7 @@ impl Socket {
             line.send(&packet, &files, Deadline::after(self.terms.message))?;
         }
         self.hear_ready(line)?;
-        Ok(Warm { bell, edition: kho.edition() })
+        Ok(Warm { bell, editions: (kho.edition(), self.named.edition()) })
     }
 
     /// Waits for the successor, and turns others away meanwhile.
@@ -164,6 +156,7 @@ impl Socket {
         const AWAITED: &str = "become ready";
         let deadline = Deadline::after(self.terms.warm_up);
         loop {
+            deadline.check(AWAITED)?;
             match wait_readable([line.as_fd(), self.listener.as_fd()], deadline)? {
                 [true, _] => return line.hear(Kind::Ready, 0, AWAITED, deadline).map(drop),
                 [false, true] => self.listener.turn_away(BUSY)?,
@@ -176,8 +169,10 @@ impl Socket {
     fn see_off(&self, kho: &ProcessKho, offer: Offer) -> Result<Departed, CarrierError> {
         const AWAITED: &str = "commit";
         let gone = CarrierError::Gone { awaited: AWAITED };
-        let (Some(successor), Some(warm)) = (&self.successor, &self.warm) else { return Err(gone) };
-        if kho.edition() != warm.edition {
+        let (Some(successor), Some(warm)) = (&self.successor, &self.warm) else {
+            return Err(CarrierError::NotPrepared);
+        };
+        if (kho.edition(), self.named.edition()) != warm.editions {
             return Err(CarrierError::CargoChanged);
         }
         let line = &successor.line;
