@@ -21,6 +21,7 @@ mod memory;
 pub mod ownership;
 pub mod checksum;
 mod ranges;
+mod claims;
 #[cfg(test)]
 mod bare;
 pub mod tracker;

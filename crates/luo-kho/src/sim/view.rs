@@ -12,7 +12,7 @@ use super::machine::Machine;
 use super::oracle::Census;
 use super::ram::Frame;
 use super::state::{Image, Party};
-use crate::ranges::RangeSet;
+use crate::claims::Claims;
 use crate::tracker::Tracker;
 use crate::{ByteLen, FrameCount, FrameRange, Generation, Kho, KhoError, Memory, Pfn, PhysAddr, Root, Word};
 
@@ -31,25 +31,6 @@ pub struct SimKho {
     claims: Claims,
 }
 
-/// Where each inherited frame is on its way to the adopter.
-#[derive(Default)]
-struct Claims {
-    unclaimed: RangeSet,
-    claimed: RangeSet,
-    /// Claimed, and unpreserved since: cannot be claimed again.
-    spent: RangeSet,
-}
-
-impl Claims {
-    /// The numbers name nothing any more, and may name something else later.
-    fn forget(&mut self, range: FrameRange) {
-        let mut gone = RangeSet::default();
-        for set in [&mut self.unclaimed, &mut self.claimed, &mut self.spent] {
-            set.move_into(&mut gone, range);
-        }
-    }
-}
-
 impl SimKho {
     pub(super) fn founder(bank: Bank, tracker: Tracker) -> Self {
         let (segments, claims) = (Segments::default(), Claims::default());
@@ -63,8 +44,7 @@ impl SimKho {
         segments: Segments,
         (root, generation): (Option<Root>, Generation),
     ) -> Self {
-        let unclaimed = inherited.iter().copied().chain(segments.ranges()).collect();
-        let claims = Claims { unclaimed, ..Claims::default() };
+        let claims = Claims::on(inherited.iter().copied().chain(segments.ranges()));
         Self { bank, tracker: Some(tracker), segments, root, generation, claims }
     }
 
@@ -131,7 +111,7 @@ impl SimKho {
             );
         }
         let allocated = frames.allocated().iter().collect();
-        let claimed = self.claims.claimed.iter().collect();
+        let claimed = self.claims.claimed();
         let segments = self.segments.ranges();
         Ok(Census { allocated, preserved, claimed, segments, tracker_nodes, root: self.root })
     }
@@ -194,13 +174,12 @@ impl Memory for SimKho {
     fn unpreserve(&mut self, range: FrameRange) -> Result<(), KhoError> {
         self.bank.change(Call::Unpreserve)?;
         self.bank.check_span(range)?;
-        if self.claims.unclaimed.meets(range) {
+        if self.claims.waits_for(range) {
             return Err(KhoError::NotReclaimed { range });
         }
         let Some(tracker) = &mut self.tracker else { return Err(KhoError::NotPreserved { range }) };
         tracker.unpreserve(&mut self.bank, range)?;
-        let Claims { claimed, spent, .. } = &mut self.claims;
-        claimed.move_into(spent, range);
+        self.claims.spend(range);
         Ok(())
     }
 
@@ -233,26 +212,13 @@ impl Memory for SimKho {
     fn reclaim(&mut self, range: FrameRange) -> Result<(), KhoError> {
         self.bank.call(Call::Reclaim)?;
         self.check_named(range)?;
-        let Claims { unclaimed, claimed, spent } = &mut self.claims;
-        if claimed.meets(range) || spent.meets(range) {
-            return Err(KhoError::AlreadyReclaimed { range });
-        }
-        if !unclaimed.covers(range) {
-            return Err(KhoError::NotPreserved { range });
-        }
-        unclaimed.move_into(claimed, range);
-        Ok(())
+        self.claims.reclaim(range)
     }
 
     fn forgo(&mut self, range: FrameRange) -> Result<(), KhoError> {
         self.bank.call(Call::Forgo)?;
         self.check_named(range)?;
-        let Claims { unclaimed, claimed, spent: _ } = &mut self.claims;
-        if !claimed.covers(range) {
-            return Err(KhoError::NotReclaimed { range });
-        }
-        claimed.move_into(unclaimed, range);
-        Ok(())
+        self.claims.forgo(range)
     }
 
     /// Takes a [`SimFile`](super::SimFile).

@@ -363,3 +363,23 @@ impl NodeStore for Arena {
         Ok(())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn frames_that_are_named_twice_are_refused() {
+        let range = |start, end| FrameRange::from_bounds(start, end).unwrap();
+        let (once, again, beyond) = (range(8, 16), range(15, 17), range(30, 33));
+        let cases =
+            [(&[once, again][..], &[][..]), (&[once], &[15]), (&[], &[9, 9]), (&[beyond], &[]), (&[], &[0])];
+        for (preserved, held) in cases {
+            let file = memfd::create("luo-arena", FRAME_BYTES).unwrap();
+            let mut arena = Arena::map(file, FrameCount::new(32).unwrap(), false).unwrap();
+            let held = held.iter().map(|&frame| Pfn::new(frame).unwrap());
+            let refused = arena.inherit(preserved, held);
+            assert!(matches!(refused, Err(KhoError::NotAllocated { .. })), "{preserved:?}: {refused:?}");
+        }
+    }
+}

@@ -1,6 +1,5 @@
 //! Memory of descriptors as one program sees it: fresh, as its owner, or on offer, as a possible successor.
 
-mod claims;
 #[cfg(test)]
 mod golden;
 mod memory;
@@ -17,7 +16,6 @@ use rustix::fd::{AsFd, BorrowedFd, OwnedFd};
 
 use rustix::process::{Signal, pidfd_send_signal};
 
-use self::claims::Claims;
 use self::segments::Segments;
 use super::arena::{Arena, Header, Table, Unread};
 use super::arrival::Way;
@@ -26,6 +24,7 @@ use super::error::OpenError;
 use super::line::{Deadline, wait_readable};
 use super::memfd;
 use super::segment::SegmentFile;
+use crate::claims::Claims;
 use crate::ownership::{Holding, shared};
 use crate::tracker::Tracker;
 use crate::{FRAME_BYTES, FrameCount, FrameRange, Generation, KhoError, Offer, Root, Word};

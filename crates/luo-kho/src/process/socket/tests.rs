@@ -276,23 +276,36 @@ fn the_socket_is_for_its_user_and_goes_with_its_listener() {
 }
 
 #[test]
-fn segments_that_come_too_late_are_noticed() {
-    let place = Place::new("segments");
-    let (mut old, owned) = founded();
-    let mut socket = Socket::bind(place.socket()).unwrap().with_terms(TERMS);
-    let path = place.socket();
-    let new = thread::spawn(move || connect(path, &[], TERMS).unwrap().adopt().map(drop));
-    let first = attach(&mut old, file().as_fd(), count(1)).unwrap();
-    socket.prepare(&mut old).unwrap();
-    // Another file under the same numbers.
-    crate::Memory::detach(&mut old, first).unwrap();
-    assert_eq!(attach(&mut old, file().as_fd(), count(1)), Ok(first));
-    let offer = ownership::offer(&mut old, owned).unwrap();
-    assert_eq!(socket.hand_over(&mut old, offer), Err(CarrierError::CargoChanged));
-    let _owned = ownership::revoke(&mut old, offer).unwrap();
-    socket.cancel(&mut old);
-    let told = new.join().unwrap().unwrap_err();
-    assert!(matches!(told, ArrivalError::Line(LineError::Refused { .. })));
+fn what_comes_too_late_is_noticed() {
+    let segment = |old: &mut ProcessKho, _: &mut Socket, first| {
+        // Another file under the same numbers.
+        crate::Memory::detach(old, first).unwrap();
+        assert_eq!(attach(old, file().as_fd(), count(1)), Ok(first));
+    };
+    let named = |_: &mut ProcessKho, socket: &mut Socket, _| socket.carry("log", file().as_fd()).unwrap();
+    for late in [segment as fn(&mut _, &mut _, _), named] {
+        let place = Place::new("late");
+        let (mut old, owned) = founded();
+        let mut socket = Socket::bind(place.socket()).unwrap().with_terms(TERMS);
+        socket.carry("log", file().as_fd()).unwrap();
+        let path = place.socket();
+        let new = thread::spawn(move || connect(path, &[], TERMS).unwrap().adopt().map(drop));
+        let first = attach(&mut old, file().as_fd(), count(1)).unwrap();
+        socket.prepare(&mut old).unwrap();
+        late(&mut old, &mut socket, first);
+        let offer = ownership::offer(&mut old, owned).unwrap();
+        assert_eq!(socket.hand_over(&mut old, offer), Err(CarrierError::CargoChanged));
+        let _owned = ownership::revoke(&mut old, offer).unwrap();
+        socket.cancel(&mut old);
+        let told = new.join().unwrap().unwrap_err();
+        assert!(matches!(told, ArrivalError::Line(LineError::Refused { .. })));
+    }
+}
+
+#[test]
+fn a_name_is_short_and_whole() {
+    let place = Place::new("names");
+    let mut socket = Socket::bind(place.socket()).unwrap();
     let names = ["", "a\0b", &"x".repeat(65)];
-    assert!(names.iter().all(|name| socket.carry(name, file().as_fd()).is_err()));
+    assert!(names.iter().all(|name| socket.carry(name, file().as_fd()) == Err(crate::KhoError::BadName)));
 }

@@ -1,11 +1,13 @@
 //! What an adopter has claimed of what it inherited: private to it, and forgotten with it.
 
+use alloc::vec::Vec;
+
 use crate::ranges::RangeSet;
 use crate::{FrameRange, KhoError};
 
 /// Where each inherited frame, and each frame of an inherited segment, is on its way to the adopter.
 #[derive(Debug, Default)]
-pub(super) struct Claims {
+pub(crate) struct Claims {
     unclaimed: RangeSet,
     claimed: RangeSet,
     /// Claimed, and unpreserved since: cannot be claimed again.
@@ -13,14 +15,14 @@ pub(super) struct Claims {
 }
 
 impl Claims {
-    pub(super) fn on(inherited: impl Iterator<Item = FrameRange>) -> Self {
+    pub(crate) fn on(inherited: impl Iterator<Item = FrameRange>) -> Self {
         Self { unclaimed: inherited.collect(), ..Self::default() }
     }
 
     /// # Errors
     ///
     /// [`KhoError::AlreadyReclaimed`], [`KhoError::NotPreserved`].
-    pub(super) fn reclaim(&mut self, range: FrameRange) -> Result<(), KhoError> {
+    pub(crate) fn reclaim(&mut self, range: FrameRange) -> Result<(), KhoError> {
         if self.claimed.meets(range) || self.spent.meets(range) {
             return Err(KhoError::AlreadyReclaimed { range });
         }
@@ -34,7 +36,7 @@ impl Claims {
     /// # Errors
     ///
     /// [`KhoError::NotReclaimed`].
-    pub(super) fn forgo(&mut self, range: FrameRange) -> Result<(), KhoError> {
+    pub(crate) fn forgo(&mut self, range: FrameRange) -> Result<(), KhoError> {
         if !self.claimed.covers(range) {
             return Err(KhoError::NotReclaimed { range });
         }
@@ -42,18 +44,23 @@ impl Claims {
         Ok(())
     }
 
+    /// What the adopter has claimed.
+    pub(crate) fn claimed(&self) -> Vec<FrameRange> {
+        self.claimed.iter().collect()
+    }
+
     /// Whether nobody has claimed some of these inherited frames.
-    pub(super) fn waits_for(&self, range: FrameRange) -> bool {
+    pub(crate) fn waits_for(&self, range: FrameRange) -> bool {
         self.unclaimed.meets(range)
     }
 
     /// The frames are no longer preserved.
-    pub(super) fn spend(&mut self, range: FrameRange) {
+    pub(crate) fn spend(&mut self, range: FrameRange) {
         self.claimed.move_into(&mut self.spent, range);
     }
 
     /// The numbers name nothing any more, and may name something else later.
-    pub(super) fn forget(&mut self, range: FrameRange) {
+    pub(crate) fn forget(&mut self, range: FrameRange) {
         let mut gone = RangeSet::default();
         for set in [&mut self.unclaimed, &mut self.claimed, &mut self.spent] {
             set.move_into(&mut gone, range);
