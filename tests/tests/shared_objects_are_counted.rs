@@ -1,7 +1,7 @@
 //! A shared object lives as long as a file leans on it, on either side: the kernel's FLB test in `lib/tests`, and the
 //! defects D2 (put before get underflows the count) and D3 (references of lookers leak into the stored count).
 
-use luo_core::{Kind, Participant, Phase, PreserveError, RegistryError, Token};
+use luo_core::{Kind, Participant, Phase, PreserveError, RegistryError, Role, Token};
 use luo_tests::{Act, Build, By, Host, Keeper, Pen, ProgramId, Speech, Who, nobody, session};
 
 fn shared(name: &str) -> Who {
@@ -160,9 +160,14 @@ fn what_a_handler_leans_on_is_registered_before_it() {
     let pen = Pen::new(host.journal, ProgramId(0));
     let (mut registry, _) = Build::empty().pool("pool", 1..=1).registry(&pen);
     let (leaning, kind) = (Kind::literal("ledger"), Kind::literal("log"));
-    let keeper = Keeper::new(Speech::new("log", 1..=1), vec![Kind::literal("pool"), leaning], pen);
-    let error = registry.handler(keeper).unwrap_err();
+    let pool = Kind::literal("pool");
+    let leans_on = |objects| Keeper::new(Speech::new("log", 1..=1), objects, pen.clone());
+    let error = registry.handler(leans_on(vec![pool, leaning])).unwrap_err();
     assert_eq!(error, RegistryError::NoSuchShared { kind, shared: leaning });
+    let error = registry.handler(leans_on(vec![pool, pool])).unwrap_err();
+    assert_eq!(error, RegistryError::Twice { kind, shared: pool });
+    let error = registry.handler(leans_on(vec![pool; 1 << 16])).unwrap_err();
+    assert_eq!(error, RegistryError::TooMany { role: Role::Handler, kind, named: 1 << 16 });
     assert_eq!(registry.manifest().supports.len(), 1);
 }
 

@@ -1,4 +1,4 @@
-//! The run-time state moves as the table says and in no other way, and is seen to: what the kernel's 2025 series tests
+//! The run-time state moves as the table says and in no other way, and is seen to: what Linux's patches of 2025 test
 //! as `state.normal`, `state.prepared`, `state.sysfs_normal`, `state.sysfs_prepared` and `state.sysfs_frozen`.
 
 use luo_core::{Cause, Event, Participant, Phase, State, Transition};

@@ -1,4 +1,4 @@
-//! Subsystems are known by name, save their state and get it back: what the kernel's 2025 series tests as
+//! Subsystems are known by name, save their state and get it back: what Linux's patches of 2025 test as
 //! `subsystem.register_unregister`, `double_unregister`, `register_unregister_many`, `getdata_verify` and
 //! `prepare_fail`. Here they are registered before the orchestrator is made and live as long as it.
 
@@ -100,7 +100,7 @@ fn a_subsystem_that_cannot_restore_stops_the_successor() {
             "the refusal is remembered, and the callback not repeated"
         );
         let stuck = arrived.commit().unwrap_err();
-        assert_eq!((stuck.error.phase, stuck.error.participant), (Phase::HandOver, error.participant));
+        assert_eq!((stuck.error.phase, stuck.error.participant), (Phase::Commit, error.participant));
         Err(luo_tests::refused(&error))
     });
     let frozen = old.luo.prepare(&mut *carrier).unwrap().freeze(host.guest.leave(old.party)).unwrap();

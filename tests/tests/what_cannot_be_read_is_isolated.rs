@@ -80,7 +80,7 @@ fn an_unreadable_subsystem_keeps_the_successor_from_committing() {
         let error = arrived.adopted.restore().unwrap_err();
         assert_eq!((error.participant, error.phase), (Participant::Subsystem(name), Phase::Restore));
         let Stuck { kept: mut arrived, error } = arrived.commit().unwrap_err();
-        assert_eq!((error.participant, error.phase), (Participant::Subsystem(name), Phase::HandOver));
+        assert_eq!((error.participant, error.phase), (Participant::Subsystem(name), Phase::Commit));
         assert!(arrived.adopted.waive(name), "somebody says that it goes on without");
         let new = arrived.take_over().unwrap();
         new.finish().unwrap().assert_clean();

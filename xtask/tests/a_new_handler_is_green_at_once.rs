@@ -1,5 +1,6 @@
 //! Promise: `cargo xtask new-handler` leaves the tree green, and `docs/new-handler.md` leads from there to a handler of
-//! eventfds, as it is written. In a copy of the tree, whose programs stay apart from ours; what both need is compiled once.
+//! eventfds, as it is written. In a copy of the tree with a target folder of its own: in a shared one cargo would take the
+//! copy's packages for ours.
 #![expect(clippy::unwrap_used, reason = "what goes wrong in a test panics")]
 
 use std::fs;
@@ -13,8 +14,6 @@ const NOT_OURS: [&str; 2] = ["target", ".git"];
 struct Copy {
     root: PathBuf,
     target: PathBuf,
-    /// Where our own build keeps what it compiled.
-    build: PathBuf,
 }
 
 fn ours() -> &'static Path {
@@ -50,9 +49,9 @@ fn mirror(from: &Path, to: &Path) {
 impl Copy {
     fn new() -> Self {
         // Beside the executables of this build.
-        let build = Path::new(env!("CARGO_BIN_EXE_xtask")).ancestors().nth(2).unwrap();
-        let target = build.join("new-handler");
-        let copy = Self { root: target.join("tree"), target: target.join("built"), build: build.to_owned() };
+        // Beside the executables of this build.
+        let target = Path::new(env!("CARGO_BIN_EXE_xtask")).ancestors().nth(2).unwrap().join("new-handler");
+        let copy = Self { root: target.join("tree"), target: target.join("built") };
         mirror(ours(), &copy.root);
         copy
     }
@@ -61,8 +60,8 @@ impl Copy {
     fn run(&self, program: &str, arguments: &[&str]) {
         let mut command = Command::new(program);
         command.args(arguments).current_dir(&self.root);
-        command.env("CARGO_TARGET_DIR", &self.target).env("CARGO_BUILD_BUILD_DIR", &self.build);
-        // One compiler: beside it other cases run.
+        // Nobody debugs it; and one compiler, because beside it other cases run.
+        command.env("CARGO_TARGET_DIR", &self.target).env("CARGO_PROFILE_DEV_DEBUG", "0");
         command.env("CARGO_BUILD_JOBS", "1");
         let output = command.stdin(Stdio::null()).output().unwrap();
         let said = String::from_utf8_lossy(&output.stdout) + String::from_utf8_lossy(&output.stderr);

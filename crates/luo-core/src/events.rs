@@ -26,7 +26,7 @@ pub enum State {
     Departed,
 }
 
-/// The four things that move the state, as the 2025 series names them.
+/// The four things that move the state, as the patches of 2025 for Linux name them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Transition {
     /// `Normal -> Prepared`.

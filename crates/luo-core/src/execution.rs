@@ -11,7 +11,7 @@ pub enum Execution {
     Inline,
     /// In an order that the seed decides: for simulations.
     Seeded(u64),
-    /// On all threads of the pool.
+    /// On all threads of rayon's global pool.
     #[cfg(feature = "std")]
     Threads,
 }

@@ -91,14 +91,6 @@ pub struct Record<'a> {
 }
 
 /// Carries one kind of file across an update.
-///
-/// # Available handlers
-///
-/// | crate | kind | file |
-/// |---|---|---|
-/// | `luo-memfd` | `memfd` | a memfd in shared memory |
-/// | `luo-hugetlb` | `hugetlb` | a memfd or a file of huge pages |
-/// | `luo-guestmemfd` | `guest_memfd` | the private memory of a KVM guest |
 pub trait FileHandler: Send + Sync + 'static {
     /// The live file, on either side. Cloning it makes another reference to the same file.
     type File: Clone + Send + Sync + 'static;
@@ -195,7 +187,7 @@ pub trait FileHandler: Send + Sync + 'static {
     /// The file is in use for good; what carried it is released after this. Cannot fail.
     fn finish(&self, record: &Record<'_>, file: &Self::File);
 
-    /// Nobody retrieves this file, and the user said so: reclaims whatever `retrieve` would have, so that it can be
+    /// Nobody retrieved this file, or its retrieve was refused, and the user gives it up: reclaims whatever `retrieve` would have, so that it can be
     /// released. Cannot fail.
     fn discard(&self, record: &Record<'_>, scope: &mut RetrieveScope<'_>);
 }

@@ -105,7 +105,7 @@ macro_rules! short_text {
 
         impl fmt::Display for $name {
             fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str(self.as_str())
+                f.pad(self.as_str())
             }
         }
     };
@@ -180,7 +180,7 @@ impl fmt::Debug for Token {
 
 impl fmt::Display for Token {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{:#x}", self.0)
+        f.pad(&alloc::format!("{:#x}", self.0))
     }
 }
 
@@ -228,6 +228,12 @@ mod tests {
         for bad in [&b"mem\0fd\0\0"[..], b"\0\0", b"", b"\xFF\xFE\0"] {
             assert_eq!(Kind::from_padded(bad), None, "{bad:?}");
         }
+    }
+
+    #[test]
+    fn columns_of_a_table_are_aligned() {
+        let (name, token) = (SessionName::new("vm").unwrap(), Token(0x2A));
+        assert_eq!(alloc::format!("{name:<5}|{token:>6}|{:>3}", Kind::literal("x")), "vm   |  0x2a|  x");
     }
 
     #[test]

@@ -8,13 +8,12 @@ use luo_kho::carrier::{Conveyance, DescriptorKind};
 
 use crate::erased::{AnyFile, AnyHandler, AnyHeld, AnyShared};
 use crate::handler::Subsystem;
-use crate::view::View;
-
 use crate::manifest::{Role, WritePolicy};
 use crate::outgoing::{Identities, Neighbours, Saved, Stage};
 use crate::registry::Handlers;
 use crate::scope::{FreezeScope, PrepareScope};
 use crate::shared_table::SharedTable;
+use crate::view::View;
 use crate::{Cause, Kind, Refusal, SessionName, Version};
 
 /// What differs between participants.

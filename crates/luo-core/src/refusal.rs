@@ -95,6 +95,8 @@ pub enum Participant {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Phase {
+    /// An orchestrator begins on fresh memory.
+    Found,
     /// A file joins a session.
     Preserve,
     /// State is written while guests run.
@@ -107,6 +109,8 @@ pub enum Phase {
     Retrieve,
     /// A subsystem takes up its state.
     Restore,
+    /// The far side takes the guest.
+    Commit,
     /// Metadata is let go.
     Finish,
 }
@@ -266,12 +270,14 @@ impl fmt::Display for Participant {
 impl fmt::Display for Phase {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
+            Self::Found => "found",
             Self::Preserve => "preserve",
             Self::Prepare => "prepare",
             Self::Freeze => "freeze",
             Self::HandOver => "hand over",
             Self::Retrieve => "retrieve",
             Self::Restore => "restore",
+            Self::Commit => "commit",
             Self::Finish => "finish",
         })
     }

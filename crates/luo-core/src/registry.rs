@@ -8,7 +8,7 @@ use core::fmt;
 use crate::erased::{AnyHandler, AnyShared};
 use crate::handler::{FileHandler, SharedObject, Subsystem, Verdict};
 use crate::manifest::{Manifest, Role, Support};
-use crate::{Kind, Map, Version, VersionRange};
+use crate::{Kind, Map, Set, Version, VersionRange};
 
 /// The participants of a build. Filled before the orchestrator is made, and given to it.
 #[derive(Default)]
@@ -53,6 +53,24 @@ pub enum RegistryError {
         /// Its name.
         kind: Kind,
     },
+    /// A handler leans on the same object twice.
+    #[error("handler `{kind}` leans on `{shared}` twice")]
+    Twice {
+        /// The handler.
+        kind: Kind,
+        /// What it leans on.
+        shared: Kind,
+    },
+    /// More than 65,535 versions, or objects to lean on.
+    #[error("{role} `{kind}` names {named} versions or objects, 65535 are the most")]
+    TooMany {
+        /// The sort of participant.
+        role: Role,
+        /// Its name.
+        kind: Kind,
+        /// How many it names.
+        named: usize,
+    },
     /// A handler leans on what is not registered: register shared objects before their handlers.
     #[error("handler `{kind}` leans on `{shared}`, which is not registered")]
     NoSuchShared {
@@ -64,8 +82,14 @@ pub enum RegistryError {
 }
 
 fn check_versions(role: Role, kind: Kind, writes: &[Version]) -> Result<(), RegistryError> {
+    check_count(role, kind, writes.len())?;
     let descending = writes.is_sorted_by(|newer, older| newer > older);
     if writes.is_empty() || !descending { Err(RegistryError::BadVersions { role, kind }) } else { Ok(()) }
+}
+
+/// Records count them in 16 bits.
+fn check_count(role: Role, kind: Kind, named: usize) -> Result<(), RegistryError> {
+    if named > usize::from(u16::MAX) { Err(RegistryError::TooMany { role, kind, named }) } else { Ok(()) }
 }
 
 impl Registry {
@@ -94,6 +118,11 @@ impl Registry {
         }
         if let Some(shared) = entry.leans_on.iter().find(|kind| !self.handlers.shared.contains_key(*kind)) {
             return Err(RegistryError::NoSuchShared { kind, shared: *shared });
+        }
+        check_count(Role::Handler, kind, entry.leans_on.len())?;
+        let mut seen = Set::default();
+        if let Some(shared) = entry.leans_on.iter().find(|shared| !seen.insert(**shared)) {
+            return Err(RegistryError::Twice { kind, shared: *shared });
         }
         self.handlers.by_kind.insert(kind, entry);
         Ok(self)
@@ -165,13 +194,10 @@ impl Registry {
 }
 
 impl Handlers {
-    pub(crate) fn get(&self, handler: usize) -> Option<&HandlerEntry> {
-        self.by_kind.get_index(handler).map(|(_, entry)| entry)
-    }
-
     /// The handler that an index names, which the registry gave out.
     pub(crate) fn at(&self, handler: usize) -> &HandlerEntry {
-        self.get(handler).expect("handlers are never unregistered, so their indexes stay good")
+        let entry = self.by_kind.get_index(handler).map(|(_, entry)| entry);
+        entry.expect("handlers are never unregistered, so their indexes stay good")
     }
 
     pub(crate) fn index_of(&self, kind: Kind) -> Option<usize> {

@@ -77,7 +77,7 @@
 //!     # fn can_finish(&self, _: &Record<'_>, _: &Note) -> Result<(), Refusal> { Ok(()) }
 //!     # fn finish(&self, _: &Record<'_>, _: &Note) {}
 //!     # fn discard(&self, _: &Record<'_>, _: &mut RetrieveScope<'_>) {}
-//!     // ... and ten methods in which a note has nothing to do.
+//!     // ... and methods in which a note has nothing to do.
 //! }
 //!
 //! struct Desk;

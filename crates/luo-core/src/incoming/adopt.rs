@@ -227,7 +227,7 @@ impl<K: Kho> Adopted<K> {
             .find(|item| !matches!(item.state, SubsystemState::Restored | SubsystemState::Waived));
         if let Some(item) = open {
             let refusal = Refusal::because("its state arrived and was not restored");
-            let error = Cause::from(refusal).by(Participant::Subsystem(item.name), Phase::HandOver);
+            let error = Cause::from(refusal).by(Participant::Subsystem(item.name), Phase::Commit);
             return Err(Stuck::new(self, error));
         }
         match ownership::commit(&mut self.luo.kho, self.offer) {
@@ -238,7 +238,7 @@ impl<K: Kho> Adopted<K> {
 }
 
 fn lost(error: OwnershipError) -> Box<PhaseError> {
-    Cause::Ownership(error).by(Participant::Records, Phase::HandOver)
+    Cause::Ownership(error).by(Participant::Records, Phase::Commit)
 }
 
 pub(super) fn list(

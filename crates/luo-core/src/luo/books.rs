@@ -216,8 +216,9 @@ impl<K: Kho> Luo<K> {
             return Ok(());
         }
         let hint = match self.state() {
+            State::Updated => "finish the update that brought this program here first",
             State::Departed => "the memory belongs to a successor: exit",
-            _ => "finish the update that brought this program here first",
+            _ => "the guard of an update was forgotten: drop the orchestrator",
         };
         Err(Cause::WrongState { state: self.state(), hint }.by(Participant::Records, phase))
     }
@@ -245,17 +246,7 @@ impl<K: Kho> Luo<K> {
         Some((*token, books.files.len() - 1))
     }
 
-    fn known(&self, session: SessionName, token: Token) -> Result<(), SessionError> {
-        let books = self.out.sessions.get(&session).ok_or(SessionError::UnknownSession { session })?;
-        if books.files.contains_key(&token) {
-            Ok(())
-        } else {
-            Err(SessionError::UnknownToken { session, token })
-        }
-    }
-
     fn step_of(&self, session: SessionName, token: Token) -> Result<Step, SessionError> {
-        self.known(session, token)?;
         let (index, _, books) =
             self.out.sessions.get_full(&session).ok_or(SessionError::UnknownSession { session })?;
         let file = books.files.get_index_of(&token).ok_or(SessionError::UnknownToken { session, token })?;

@@ -61,7 +61,7 @@ impl<K: Kho> Luo<K> {
         match ownership::found(&mut kho) {
             Ok(owned) => Ok((Self::assemble(kho, registry, State::Normal), owned)),
             Err(error) => {
-                let error = Cause::Ownership(error).by(Participant::Records, Phase::Prepare);
+                let error = Cause::Ownership(error).by(Participant::Records, Phase::Found);
                 Err(Stuck::new((kho, registry), error))
             }
         }
