@@ -1,5 +1,5 @@
 //! What a user may ask before any update, case by case as the kernel's selftest `liveupdate` asks it. Its cases
-//! `basic_open_close` and `exclusive_open` are about the device node, which the agent opens and not these crates.
+//! `basic_open_close` and `exclusive_open` are about the device node, which these crates do not open.
 
 use luo_core::{Kind, Luo, PreserveError, SessionError, SessionName, Token};
 use luo_kho::ownership::OwnershipError;

@@ -1,5 +1,5 @@
 //! Versions: the reader takes the newest that both sides know, the writer's policy decides what is offered, and no
-//! common version is known before anything is paused: cases V1 to V8 of the fault catalogue.
+//! common version is known before anything is paused: cases V1 to V8 of `docs/faults.md`.
 
 use luo_core::{
     Cause, Fate, Kind, OrphanReason, Participant, Phase, RetrieveError, Role, State, Token, Version,

@@ -24,8 +24,8 @@ pub enum KhoError {
         /// The scratch region it meets.
         scratch: FrameRange,
     },
-    /// No contiguous frame is left.
-    #[error("out of frames: {want} wanted, none free")]
+    /// No free run of this length is left.
+    #[error("out of frames: no free run of {want}")]
     OutOfFrames {
         /// How many would have been welcome.
         want: FrameCount,

@@ -5,6 +5,8 @@
 //! - **shuttle** (`tests/lock.rs`) goes through many interleavings of threads that share one orchestrator behind a lock, as
 //!   a program with several threads does.
 //!
+//! A **class** is a race between two uses of the crates; the name of its test begins with it.
+//!
 //! | class | model |
 //! |---|---|
 //! | K1 preserve and close | `lock` |
@@ -15,5 +17,5 @@
 //! | K6 abort and prepare | `lock`; revoke and commit: `word` |
 //! | K7 a reader beside a writer | `word`: of the image, of the guest's memory, of the state |
 //!
-//! Surveys of files run on the threads of rayon. Each has its own file by `&mut`, which the compiler checks; that their order
-//! does not matter is `execution_does_not_matter`'s, and every seed of the simulation's.
+//! Surveys of files run on the threads of rayon. Each has its own file by `&mut`, which the compiler checks; that their
+//! order does not matter is the promise of `tests/tests/execution_does_not_matter.rs`, and of every seed of the simulation.

@@ -8,12 +8,14 @@ use luo_tests::{Build, By, Host, Successor, assert_no_frames, nobody, session};
 use shuttle::sync::Mutex;
 use shuttle::thread;
 
-/// How many schedules of each model, and how many preemptions they are made to find.
+/// How many schedules of each model, unless `LUO_SCHEDULES` says otherwise.
+const SCHEDULES: usize = 2000;
+/// How many preemptions they are made to find.
 const DEPTH: usize = 3;
 
 fn explore(model: impl Fn() + Send + Sync + 'static) {
     let schedules = std::env::var("LUO_SCHEDULES").ok().and_then(|count| count.parse().ok());
-    shuttle::check_pct(model, schedules.unwrap_or(2000), DEPTH);
+    shuttle::check_pct(model, schedules.unwrap_or(SCHEDULES), DEPTH);
 }
 
 fn luo(host: &Host) -> Luo<SimKho> {

@@ -1,5 +1,5 @@
-//! The classes of faults that a life can have, as the catalogue of the project's tests names them, and the **swarm**: each
-//! seed enables some of them and not the others, because faults that are always there hide each other.
+//! The classes of faults that a life can have, as `docs/faults.md` names them, and the **swarm**: each seed enables some of
+//! them and not the others, because faults that are always there hide each other.
 
 use fastrand::Rng;
 
@@ -50,7 +50,7 @@ impl Class {
         self as usize
     }
 
-    /// Its names in the catalogue, and in words.
+    /// Its names in `docs/faults.md`, and in words.
     pub const fn text(self) -> &'static str {
         match self {
             Self::RefusedOnce => "C1 C3 C11  a callback refuses, before or after its work",

@@ -347,7 +347,7 @@ impl Fault {
         Some(fault)
     }
 
-    /// Its class in the catalogue.
+    /// Its class.
     pub(super) fn class(self) -> Class {
         match self {
             Self::Refuse(_) => Class::RefusedOnce,

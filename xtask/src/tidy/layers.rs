@@ -9,13 +9,12 @@ use super::Finding;
 use super::tree::{Package, Tree};
 
 /// Packages and their layers, from the bottom.
-pub(super) const LAYERS: [(u8, &[&str]); 6] = [
+pub(super) const LAYERS: [(u8, &[&str]); 5] = [
     (1, &["luo-kho"]),
     (2, &["luo-core", "luo-descriptor", "luo-xarray"]),
     (HANDLERS, &["luo-memfd", "luo-hugetlb", "luo-guestmemfd", "luo-example-eventfd"]),
-    (PROGRAMS, &["luo-agent", "luoctl"]),
-    (5, &["luo-benches", "luo-vmm", "luo-examples", "luo-tests", "luo-no-std", "xtask"]),
-    (6, &["luo-concurrency", "luo-fuzz"]),
+    (PROGRAMS, &["luo-benches", "luo-vmm", "luo-examples", "luo-tests", "luo-no-std", "xtask"]),
+    (5, &["luo-concurrency", "luo-fuzz"]),
 ];
 
 /// The layer of the handlers: one file type each.
@@ -154,7 +153,7 @@ mod tests {
     #[test]
     fn tests_may_look_sideways_and_up_to_the_programs() {
         assert_eq!(
-            found_in("luo-memfd", "[dev-dependencies]\nluo-hugetlb.workspace = true\nluoctl.path = \"p\"\n"),
+            found_in("luo-memfd", "[dev-dependencies]\nluo-hugetlb.workspace = true\nluo-vmm.path = \"p\"\n"),
             [""; 0]
         );
         assert_eq!(found_in("luo-memfd", "[dev-dependencies]\nluo-tests.workspace = true\n").len(), 1);
