@@ -11,7 +11,7 @@ use std::process::{Command, ExitCode};
 use std::sync::Mutex;
 use std::thread;
 
-use anyhow::{Context as _, Result};
+use anyhow::{Context as _, Result, ensure};
 use clap::Args;
 use toml::{Table, Value};
 
@@ -74,6 +74,7 @@ pub(crate) fn counted(workspace: &Workspace, seconds: u64, only: Option<&str>) -
     }
     let chosen: Vec<_> =
         targets.into_iter().filter(|target| only.is_none_or(|only| only == target)).collect();
+    ensure!(!chosen.is_empty(), "there is no such fuzz target: {}", only.unwrap_or("any"));
     let share = (seconds / chosen.len().max(1) as u64).max(1);
     let queue = Mutex::new([CANARY.to_owned()].into_iter().chain(chosen));
     let tally = Mutex::new(tally);

@@ -3,9 +3,14 @@
 //! copy's packages for ours.
 #![expect(clippy::unwrap_used, reason = "what goes wrong in a test panics")]
 
+#[path = "../src/new_handler/steps.rs"]
+mod steps;
+
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
+
+use steps::{Step, steps};
 
 /// Folders that tools write.
 const NOT_OURS: [&str; 2] = ["target", ".git"];
@@ -107,21 +112,11 @@ impl Copy {
 
     /// Does what a reader of the tutorial is told to do.
     fn follow(&self, page: &str) {
-        let (mut path, mut old) = (None, None);
-        let mut lines = page.lines();
-        while let Some(line) = lines.next() {
-            if let Some(found) = line.split("**`").nth(1).and_then(|rest| rest.split("`**").next()) {
-                path = Some((found, line.ends_with("instead of")));
-            }
-            let Some(language) = line.strip_prefix("```") else { continue };
-            let block =
-                lines.by_ref().take_while(|line| *line != "```").collect::<Vec<_>>().join("\n") + "\n";
-            match (language, path.take(), old.take()) {
-                ("sh", ..) => block.lines().for_each(|line| self.type_in(line)),
-                (_, Some((path, true)), _) => old = Some((path, block)),
-                (_, Some((path, false)), _) => self.edit(path, None, &block),
-                (_, None, Some((path, old))) => self.edit(path, Some(&old), &block),
-                (_, None, None) => panic!("what is this block for?\n{block}"),
+        for step in steps(page) {
+            match step {
+                Step::Run(lines) => lines.lines().for_each(|line| self.type_in(line)),
+                Step::File(path, text) => self.edit(&path, None, &text),
+                Step::Replace(path, old, new) => self.edit(&path, Some(&old), &new),
             }
         }
     }

@@ -47,16 +47,16 @@ fn trials() -> Vec<Trial> {
         }),
         Trial::test("leaks_a_huge_page", leak_a_huge_page).with_kind("huge-2M=1"),
         Trial::test("leaves_a_child", || {
-            let _forgotten = Command::new("sleep").arg("600").stdout(Stdio::null()).spawn()?;
+            let _forgotten = Command::new("sleep").arg("86391").stdout(Stdio::null()).spawn()?;
             Ok(())
         }),
         Trial::test("leaves_a_grandchild", || {
             // In a session of its own, and its parent is gone: nothing but a subreaper finds it.
-            Command::new("setsid").args(["--fork", "sleep", "601"]).stdout(Stdio::null()).status()?;
+            Command::new("setsid").args(["--fork", "sleep", "86392"]).stdout(Stdio::null()).status()?;
             Ok(())
         }),
         Trial::test("hangs_with_a_child", || {
-            let mut child = Command::new("sleep").arg("602").spawn()?;
+            let mut child = Command::new("sleep").arg("86393").spawn()?;
             child.wait()?;
             Ok(())
         })

@@ -7,6 +7,8 @@
 mod template;
 mod entries;
 #[cfg(test)]
+mod steps;
+#[cfg(test)]
 mod tutorial;
 
 use std::fs;
@@ -46,7 +48,8 @@ pub(crate) fn run(options: &Options) -> Result<ExitCode> {
     lock.args(["metadata", "--format-version", "1"]).stdout(std::process::Stdio::null());
     program::shown(&mut lock)?;
     println!("crates/luo-{0} is an echo; docs/new-handler.md makes a handler of it", name.kebab);
-    println!("it is tried by `cargo xtask test --suite luo-{0} --filter {0}`", name.kebab);
+    let suites = format!("--suite luo-{0} --suite {1}_laws --suite matrix", name.kebab, name.snake);
+    println!("it is tried by `cargo xtask test {suites} --filter {}`", name.kebab);
     Ok(ExitCode::SUCCESS)
 }
 

@@ -1,5 +1,5 @@
-//! `cargo xtask sim`: random updates with faults on the simulated machine, or all schedules of a few faults. The simulation
-//! is a program of `luo-tests`; this builds it with optimizations and passes the options on. With `--planted` it is the
+//! `cargo xtask sim`: random updates with faults on the simulated machine, all schedules of a few faults, or every flip of
+//! a handover's bits (`--hostile`). The simulation is a program of `luo-tests`; this builds it with optimizations and passes the options on. With `--planted` it is the
 //! simulation that is tested: by defects that are planted into a copy of the sources.
 
 mod planted;
@@ -18,7 +18,7 @@ pub(crate) struct Options {
     /// Plant each of the known defects into a copy of the sources, and see whether it is found within so many seconds
     #[arg(long, value_name = "SECONDS", num_args = 0..=1, default_missing_value = "60")]
     planted: Option<u64>,
-    /// Passed on: --updates N, --seed S, --jobs J, --seconds N, --replay SEED, --schedules double|triple
+    /// Passed on: --updates N, --seed S, --jobs J, --seconds N, --replay SEED, --schedules double|triple, --hostile
     #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
     options: Vec<String>,
 }

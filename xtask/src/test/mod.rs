@@ -55,8 +55,8 @@ pub(crate) struct Options {
     /// Only cases whose suite and name contain this
     #[arg(long, value_name = "PART")]
     filter: Vec<String>,
-    /// Only cases that do without this: kvm, root, kernel, memory, huge
-    #[arg(long, value_name = "NEED")]
+    /// Only cases that do without this
+    #[arg(long, value_name = "NEED", value_parser = ["kvm", "root", "kernel", "memory", "huge"])]
     without: Vec<String>,
     /// How many cases run at a time, and how many compilers [default: one per core]
     #[arg(long, value_name = "N")]

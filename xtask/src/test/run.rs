@@ -4,6 +4,7 @@
 use core::time::Duration;
 use std::collections::VecDeque;
 use std::fs;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::sync::Arc;
@@ -126,6 +127,18 @@ fn full_stock(jobs: usize) -> Stock {
     Stock { kvm: (jobs as u64 / 2).max(1), memory: (free_kib << 10) / 4 * 3, pool: 1, huge: None }
 }
 
+/// The runner itself failed at this case, and has said how.
+fn panicked(case: &Case) -> Outcome {
+    Outcome {
+        suite: case.suite.clone(),
+        name: case.name.clone(),
+        verdict: Verdict::Failed(vec!["the runner panicked".to_owned()]),
+        took: Duration::ZERO,
+        output: String::new(),
+        kept: None,
+    }
+}
+
 impl Run<'_> {
     /// Starts whatever can start now.
     fn start<'s>(&'s self, books: &mut Books, scope: &'s Scope<'s, '_>, over: &Sender<Over>) {
@@ -138,7 +151,9 @@ impl Run<'_> {
                     let (number, over) = (self.progress.starts(&case.full_name()), over.clone());
                     scope.spawn(move || {
                         let needs = case.needs.clone();
-                        let (outcomes, untraced) = self.one(number, &case);
+                        // Whoever waits for the end of this case must hear of it, whatever happens.
+                        let one = catch_unwind(AssertUnwindSafe(|| self.one(number, &case)));
+                        let (outcomes, untraced) = one.unwrap_or_else(|_| (vec![panicked(&case)], None));
                         self.progress.ends(&case.full_name(), &outcomes);
                         // The receiver lives until every case is over.
                         let _ = over.send(Over { needs, outcomes, untraced });

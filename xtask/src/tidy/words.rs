@@ -144,28 +144,10 @@ mod tests {
         for folder in FOLDERS {
             assert_eq!(found("docs/a.md", &format!("see {folder}x\n")).len(), 1, "{folder}");
             assert_eq!(found("a.rs", &format!("const A: &str = \"{folder}x\";\n")).len(), 1, "{folder}");
-            assert_eq!(
-                found(
-                    ".ci/run",
-                    &format!(
-                        "cd {folder}x
-"
-                    )
-                )
-                .len(),
-                1,
-                "{folder}"
-            );
-            assert_eq!(
-                found(
-                    ".ci/run",
-                    &format!(
-                        "cd \"$TARGET{folder}\" && cd ..{folder}
-"
-                    )
-                ),
-                [""; 0]
-            );
+            let (theirs, ours) =
+                (format!("cd {folder}x\n"), format!("cd \"$TARGET{folder}\" && cd ..{folder}\n"));
+            assert_eq!(found(".ci/run", &theirs).len(), 1, "{folder}");
+            assert_eq!(found(".ci/run", &ours), [""; 0]);
             assert_eq!(found("a.md", &format!("https://example.org{folder}x\n")), [""; 0]);
         }
     }

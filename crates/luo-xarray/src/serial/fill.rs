@@ -24,12 +24,16 @@ struct Fill<'v, 's> {
 
 impl SerialView<'_> {
     /// Writes the values of the indices from `first` on, and `hole` where there is none: the fastest way to read much.
-    /// With the feature `std`, ranges of several segments are written side by side.
+    /// Slots beyond the last index, `u64::MAX`, are holes. With the feature `std`, ranges of several segments are written side
+    /// by side.
     ///
     /// # Errors
     ///
     /// What a body says that cannot be; the slots are then arbitrary. None, if the bytes were verified.
     pub fn fill(&self, first: u64, slots: &mut [u64], hole: u64) -> Result<(), SerialError> {
+        let room = luo_kho::ByteLen::new(u64::MAX - first).as_usize().saturating_add(1);
+        let (slots, beyond) = slots.split_at_mut(room.min(slots.len()));
+        beyond.fill(hole);
         let fill =
             |first, slots| best(Fill { view: self, canvas: Canvas { next: first, rest: slots, hole } });
         let segment = 1_usize << SEGMENT_SHIFT;

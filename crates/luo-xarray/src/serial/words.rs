@@ -1,6 +1,6 @@
 //! The bytes as a sequence of words, in as many pieces as they lie in.
 //!
-//! Every piece but the last is whole frames, so a word never lies in two. One piece is the fast path: a word is
+//! Every piece is whole words, so a word never lies in two. One piece is the fast path: a word is
 //! then one bounds check away. Otherwise a body that lies within one piece is still read as a slice, and only a
 //! body that straddles pieces looks each word up by a binary search over the pieces.
 

@@ -118,6 +118,19 @@ fn slots_ascend_and_have_indices() {
     assert_eq!(last, [HOLE, 1, 2]);
 }
 
+/// Also where several threads write.
+#[test]
+fn beyond_the_last_index_are_holes() {
+    let mut builder = Builder::new();
+    builder.push(0, 7).unwrap();
+    builder.push(u64::MAX, 9).unwrap();
+    let bytes = builder.encode().to_vec();
+    let mut slots = alloc::vec![0; (3 << 18) + 2];
+    view(&bytes).fill(u64::MAX, &mut slots, HOLE).unwrap();
+    assert_eq!(slots.iter().position(|slot| *slot == HOLE), Some(1));
+    assert_eq!((slots[0], slots.iter().filter(|slot| **slot != HOLE).count()), (9, 1));
+}
+
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(60))]
 
