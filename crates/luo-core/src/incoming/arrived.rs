@@ -211,9 +211,9 @@ impl Incoming {
 
     /// A record for its reader.
     ///
-    /// The bytes were checked when the entry was made, and nobody changes the private copy.
+    /// Its checksum was compared when the entry was made, and nobody changes the private copy.
     pub(crate) fn record<'i>(image: &'i Image, object: &Object) -> Record<'i> {
-        Record { version: object.version, payload: image.payload(object).unwrap_or_default() }
+        Record { version: object.version, payload: image.payload_as_it_is(object) }
     }
 
     /// The kinds of these shared objects. A file leans on those that it was written with, whatever its handler leans on
