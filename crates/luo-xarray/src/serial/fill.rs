@@ -6,6 +6,7 @@ use super::run::Run;
 use super::table::{Chunk, Table};
 use super::view::{Content, SerialView, bad_part};
 use super::wide::{Task, Wide, best};
+use super::words::Block;
 use super::{CHUNK_SHIFT, SEGMENT_SHIFT};
 
 /// The slots that are still to be written, in order.
@@ -126,7 +127,7 @@ impl Task for Fill<'_, '_> {
     }
 }
 
-impl Table<'_> {
+impl Table<Block<'_>> {
     #[expect(clippy::inline_always, reason = "compiled for the level of its caller")]
     #[inline(always)]
     fn fill(&self, canvas: &mut Canvas<'_>) -> Result<(), &'static str> {

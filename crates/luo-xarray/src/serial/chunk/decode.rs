@@ -8,6 +8,7 @@ use crate::serial::run::Step;
 use crate::serial::set::{Bitmap, Fetch};
 use crate::serial::wide::{LANES, Wide};
 use crate::serial::wire::LeafOrder;
+use crate::serial::words::Block;
 
 /// Words of a leaf and one more on each side, for a leaf that does not begin with a word; a power of two.
 const PACKED_WORDS: usize = 1024;
@@ -66,7 +67,7 @@ impl Decoder {
     }
 }
 
-impl Leaf<'_> {
+impl Leaf<Block<'_>> {
     /// Takes the leaf apart: its entries go into `scratch`. What is no leaf gives some entries, or an error.
     #[expect(clippy::inline_always, reason = "compiled for the level of its caller")]
     #[inline(always)]

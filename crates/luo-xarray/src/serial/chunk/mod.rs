@@ -54,7 +54,8 @@ impl LeafShape {
         Shape::of(self.runs)
     }
 
-    #[inline]
+    #[expect(clippy::inline_always, reason = "compiled for the level of its caller")]
+    #[inline(always)]
     fn layout(&self) -> Layout {
         let presence = if self.own_reference { u64::BITS } else { 0 };
         let starts = presence + if self.entries == CHUNK_LEN { 0 } else { self.presence().bits() };
