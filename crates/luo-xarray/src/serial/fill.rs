@@ -87,9 +87,10 @@ impl Canvas<'_> {
             return;
         }
         let piece = run.clip(self.next, last);
-        let increment = piece.step().increment();
-        for (place, at) in self.take(piece.last()).iter_mut().zip(0_u64..) {
-            *place = piece.value().wrapping_add(at.wrapping_mul(increment));
+        let (mut value, increment) = (piece.value(), piece.step().increment());
+        for place in self.take(piece.last()) {
+            *place = value;
+            value = value.wrapping_add(increment);
         }
     }
 }

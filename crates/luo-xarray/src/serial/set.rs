@@ -122,20 +122,30 @@ impl Bitmap {
     }
 
     /// The first member at or after `from`; 512 if there is none.
+    #[inline]
     pub(super) fn next_member(&self, from: u32) -> u32 {
-        let mut keep = !mask(from % 64);
-        for (word, start) in self.0.iter().zip((0..).step_by(64)).skip(from as usize / 64) {
-            if word & keep != 0 {
-                return start + (word & keep).trailing_zeros();
-            }
-            keep = u64::MAX;
-        }
-        CHUNK_LEN
+        self.next(from, 0)
     }
 
     /// The first position at or after `from` that is no member; 512 if there is none.
+    #[inline]
     pub(super) fn next_hole(&self, from: u32) -> u32 {
-        self.complement().next_member(from)
+        self.next(from, u64::MAX)
+    }
+
+    /// The first position at or after `from` whose bit is set after flipping those of `flipped`.
+    #[inline]
+    fn next(&self, from: u32, flipped: u64) -> u32 {
+        let mut keep = !mask(from % 64);
+        let mut start = from / 64 * 64;
+        for word in self.0.iter().skip(from as usize / 64) {
+            let bits = (word ^ flipped) & keep;
+            if bits != 0 {
+                return start + bits.trailing_zeros();
+            }
+            (keep, start) = (u64::MAX, start + 64);
+        }
+        CHUNK_LEN
     }
 
     /// How many rows of neighbouring members there are.

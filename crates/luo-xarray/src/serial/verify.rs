@@ -13,7 +13,7 @@ use super::iter::Pieces;
 use super::list::{ListImage, ListPacker};
 
 use super::bits::Fields;
-use super::chunk::{ChunkStat, Decoder, Form, Scratch, write_leaf};
+use super::chunk::{ChunkStat, Decoder, Form, Room, SLOTS, Scratch, write_leaf};
 use super::segment_of;
 use super::table::{Bounds, Chunk, Extent, ListEstimate, SegmentGauge, Table};
 use super::view::{Content, SerialView};
@@ -77,7 +77,7 @@ impl Task for Reencode<'_, '_> {
         let Self(table) = self;
         let (mut extent, mut bounds, mut bits) = (Extent::EMPTY, Bounds::default(), 0);
         let (mut decoder, mut scratch) = (Decoder::default(), Scratch::default());
-        let mut fields = Fields::default();
+        let (mut fields, mut room): (Fields, Room) = (Fields::default(), [0; SLOTS]);
         for number in table.chunks() {
             let at = bits;
             let (stat, first, last) = match table.chunk(number)? {
@@ -91,7 +91,15 @@ impl Task for Reencode<'_, '_> {
                         return Err(Flaw::Other(DIFFERS));
                     };
                     fields.clear();
-                    write_leaf(wide, &shape, (table.reference(), stat.min), &content, &lines, &mut fields);
+                    write_leaf(
+                        wide,
+                        &shape,
+                        (table.reference(), stat.min),
+                        &content,
+                        &lines,
+                        &mut fields,
+                        &mut room,
+                    );
                     if !fields.are_at(table.body(), table.leaves() + at) {
                         return Err(Flaw::Other(DIFFERS));
                     }

@@ -275,14 +275,13 @@ impl Source for Block<'_> {
 impl Block<'_> {
     /// Copies as many words as there are places, from word `from` on; `None` if there are not so many.
     #[inline]
-    pub(super) fn copy(&self, from: u64, places: &mut [u64]) -> Option<()> {
+    pub(super) fn copy(&self, from: u64, places: &mut [U64]) -> Option<()> {
         if let Self::Whole(words) = self {
-            let words = words.get(index(from)..)?.get(..places.len())?;
-            places.iter_mut().zip(words).for_each(|(place, word)| *place = word.get());
+            places.copy_from_slice(words.get(index(from)..)?.get(..places.len())?);
             return Some(());
         }
         for (place, at) in places.iter_mut().zip(from..) {
-            *place = self.word(at)?;
+            place.set(self.word(at)?);
         }
         Some(())
     }

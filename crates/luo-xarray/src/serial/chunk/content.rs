@@ -100,15 +100,22 @@ impl Scratch {
         self.len += len;
     }
 
-    /// Takes the slots that do not hold `hole`.
+    /// Takes the slots that do not hold `hole`; if none does, only notes that.
     #[expect(clippy::inline_always, reason = "compiled for the level of its caller")]
     #[inline(always)]
     pub(in crate::serial) fn take<W: Wide>(&mut self, wide: W, slots: &[u64; SLOTS], hole: u64) {
         self.clear();
         let (groups, _) = slots.as_chunks::<LANES>();
         let (each, _) = EACH.as_chunks::<LANES>();
-        for ((word, group), each) in self.present.words_mut().iter_mut().zip(groups).zip(each) {
+        for (word, group) in self.present.words_mut().iter_mut().zip(groups) {
             *word = !wide.equal(group, hole);
+        }
+        if self.present == Bitmap::FULL {
+            // Whoever asks for the content finds it in the slots themselves.
+            self.len = SLOTS;
+            return;
+        }
+        for ((word, group), each) in self.present.words().iter().zip(groups).zip(each) {
             let places = self.values.get_mut(self.len..).and_then(|rest| rest.first_chunk_mut());
             let positions = self.positions.get_mut(self.len..).and_then(|rest| rest.first_chunk_mut());
             if let (Some(places), Some(positions)) = (places, positions) {
@@ -154,10 +161,10 @@ impl Scratch {
 
     /// Writes values that lie by position, and holes.
     #[inline]
-    pub(super) fn overlay(&self, slots: &mut [u64; SLOTS], hole: u64) {
+    pub(super) fn overlay(&self, present: &Bitmap, slots: &mut [u64; SLOTS], hole: u64) {
         let (groups, _) = self.values.as_chunks::<LANES>();
         let (places, _) = slots.as_chunks_mut::<LANES>();
-        for ((places, group), &word) in places.iter_mut().zip(groups).zip(self.present.words()) {
+        for ((places, group), &word) in places.iter_mut().zip(groups).zip(present.words()) {
             if word == u64::MAX {
                 *places = *group;
                 continue;

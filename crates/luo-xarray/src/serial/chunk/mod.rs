@@ -24,7 +24,7 @@ pub(super) use content::{Content, SLOTS, Scratch, each_run, linear};
 pub(super) use decode::Decoder;
 pub(super) use gauge::{ChunkLines, ChunkStat, Form};
 pub(super) use read::{Leaf, LeafRuns};
-pub(super) use write::write_leaf;
+pub(super) use write::{Room, write_leaf};
 
 use super::CHUNK_LEN;
 use super::set::Shape;
