@@ -5,6 +5,7 @@ mod ci;
 mod concurrency;
 mod fuzz;
 mod golden;
+mod instructions;
 mod no_std;
 mod program;
 mod supervise;
