@@ -259,6 +259,7 @@ fn list_sessions(
             SessionName::from_padded(&item.name).ok_or_else(|| impossible("sessions", "not a name"))?;
         let mut entries = SessionIn::default();
         // The image was checked: sessions claim exactly the files that there are, so this ends with them.
+        entries.files.reserve_exact(item.files.get().try_into().unwrap_or(0));
         for _ in 0..item.files.get() {
             let file = files.next().ok_or_else(|| impossible("files", "fewer than sessions claim"))?;
             let token = Token(file.token.get());
