@@ -93,6 +93,15 @@ fn session(first: u64) -> Result<SessionName, Box<dyn Error>> {
     Ok(SessionName::new(&format!("session of file {first}"))?)
 }
 
+/// Seconds since the call before, or since now.
+fn laps() -> impl FnMut() -> f64 {
+    let mut start = Instant::now();
+    move || {
+        let now = Instant::now();
+        (now - std::mem::replace(&mut start, now)).as_secs_f64()
+    }
+}
+
 /// Seconds of each phase with `files` files.
 fn update(files: u32) -> Result<[f64; PHASES.len()], Box<dyn Error>> {
     let files = u64::from(files);
@@ -105,8 +114,7 @@ fn update(files: u32) -> Result<[f64; PHASES.len()], Box<dyn Error>> {
     let (mut luo, owned) = Luo::found(machine.fresh()?, registry()?)?;
     let mut seconds = [0.0; PHASES.len()];
     let mut far = [0.0; 3];
-    let mut clock = Instant::now();
-    let mut lap = move || std::mem::replace(&mut clock, Instant::now()).elapsed().as_secs_f64();
+    let mut lap = laps();
 
     for first in (0..files).step_by(IN_SESSION) {
         let session = session(first)?;
@@ -136,8 +144,7 @@ fn take_over(
     registry: impl Fn() -> Result<Registry, Box<dyn Error>>,
     files: u64,
 ) -> Result<[f64; 3], Box<dyn Error>> {
-    let mut clock = Instant::now();
-    let mut lap = move || std::mem::replace(&mut clock, Instant::now()).elapsed().as_secs_f64();
+    let mut lap = laps();
     let mut adopted = Luo::adopt(machine.successor()?, registry()?).map_err(|stuck| stuck.error)?;
     let adopt = lap();
     for first in (0..files).step_by(IN_SESSION) {
@@ -166,8 +173,7 @@ fn exponent(points: &[(f64, f64)]) -> f64 {
 
 /// Seconds that Linux's way with tokens takes: each is searched for before it is added, and again to be retrieved.
 fn list(files: u32) -> [f64; 2] {
-    let mut clock = Instant::now();
-    let mut lap = move || std::mem::replace(&mut clock, Instant::now()).elapsed().as_secs_f64();
+    let mut lap = laps();
     let mut tokens = LinkedList::new();
     for token in 0..files {
         if !black_box(&tokens).contains(&token) {
@@ -179,6 +185,13 @@ fn list(files: u32) -> [f64; 2] {
         black_box(tokens.iter().find(|held| **held == token));
     }
     [preserve, lap()]
+}
+
+fn quickest_list(files: u32) -> [f64; 2] {
+    let times = (0..(FILES_IN_ALL / files).clamp(1, REPETITIONS)).map(|_| list(files));
+    times.fold([f64::INFINITY; 2], |[preserve, retrieve], [other, another]| {
+        [preserve.min(other), retrieve.min(another)]
+    })
 }
 
 /// Seconds to freeze one simulated memfd of a terabyte, which goes by reference, with a page in each of its gigabytes.
@@ -219,7 +232,7 @@ fn main() -> Result<(), Box<dyn Error>> {
         }
         let per_file = |seconds: f64| format!("{:>7.0} ns", seconds * 1e9 / f64::from(files));
         let ours = best.map(per_file).join(" ");
-        let list = (files < LIST_BELOW).then(|| list(files));
+        let list = (files < LIST_BELOW).then(|| quickest_list(files));
         println!(
             "{files:>9} {ours} |     {}",
             list.map_or(String::new(), |list| list.map(per_file).join(" "))
