@@ -182,7 +182,9 @@ impl<'a> SerialView<'a> {
     /// The value at `index`, in whatever part and however the words lie.
     #[inline(never)]
     pub(super) fn get_anywhere(&self, index: u64) -> Result<Option<u64>, SerialError> {
-        self.map().get(self.level, index)
+        let map = self.map();
+        let near = if self.words.is_whole() { None } else { map.get_near(self.level, index) };
+        near.unwrap_or_else(|| map.get(self.level, index))
     }
 
     /// The last part that starts at or before `index`.

@@ -91,6 +91,10 @@ impl<'a> Words<'a> {
         self.len
     }
 
+    pub(super) const fn is_whole(&self) -> bool {
+        matches!(self.held, Held::Whole(_))
+    }
+
     /// All words, borrowed.
     #[inline]
     pub(super) const fn all(&self) -> Block<'_> {
@@ -102,13 +106,21 @@ impl<'a> Words<'a> {
 
     #[inline]
     pub(crate) fn word(&self, at: u64) -> Option<u64> {
-        match &self.held {
-            Held::Whole(words) => words.get(index(at)).map(|word| word.get()),
+        self.rest(at).word(0)
+    }
+
+    /// The words from word `at` on that lie in one piece with it; none outside.
+    #[inline]
+    fn rest(&self, at: u64) -> &'a [U64] {
+        let (start, words) = match &self.held {
+            Held::Whole(words) => (0, *words),
             Held::Pieces(pieces) => {
-                let piece = pieces.get(pieces.partition_point(|piece| piece.start <= at).checked_sub(1)?)?;
-                piece.words.get(index(at - piece.start)).map(|word| word.get())
+                let behind = pieces.partition_point(|piece| piece.start <= at);
+                let piece = behind.checked_sub(1).and_then(|number| pieces.get(number));
+                piece.map_or((0, [].as_slice()), |piece| (piece.start, piece.words))
             }
-        }
+        };
+        words.get(index(at - start)..).unwrap_or_default()
     }
 
     /// So many words from word `at` on.
@@ -223,22 +235,16 @@ impl Source for Block<'_> {
 
     #[inline]
     fn word(self, at: u64) -> Option<u64> {
-        match self {
-            Self::Whole(words) => words.word(at),
-            Self::Split { words, from, len } => {
-                if at < len {
-                    words.word(from + at)
-                } else {
-                    None
-                }
-            }
-        }
+        self.rest(at).word(0)
     }
 
     #[inline]
     fn array<const N: usize>(self, at: u64) -> Option<[u64; N]> {
         if let Self::Whole(words) = self {
             return words.array(at);
+        }
+        if let Some(found) = self.rest(at).array(0) {
+            return Some(found);
         }
         let mut found = [0; N];
         for (word, at) in found.iter_mut().zip(at..) {
@@ -264,15 +270,29 @@ impl Source for Block<'_> {
             return Some(0);
         }
         let (number, shift) = (at / 64, at % 64);
-        let mut value = self.word(number)? >> shift;
+        let rest = self.rest(number);
+        let mut value = rest.word(0)? >> shift;
         if shift + u64::from(width) > 64 {
-            value |= self.word(number + 1)? << (64 - shift);
+            value |= rest.word(1).or_else(|| self.word(number + 1))? << (64 - shift);
         }
         Some(value & mask(width))
     }
 }
 
 impl Block<'_> {
+    /// The words from word `at` on that lie in one piece with it; none outside.
+    #[inline]
+    fn rest(&self, at: u64) -> &[U64] {
+        match self {
+            Self::Whole(words) => words.get(index(at)..).unwrap_or_default(),
+            Self::Split { words, from, len } => {
+                let rest = if at < *len { words.rest(from + at) } else { &[] };
+                let inside = len.saturating_sub(at).min(rest.len() as u64);
+                rest.get(..index(inside)).unwrap_or_default()
+            }
+        }
+    }
+
     /// Copies as many words as there are places, from word `from` on; `None` if there are not so many.
     #[inline]
     pub(super) fn copy(&self, from: u64, places: &mut [U64]) -> Option<()> {
