@@ -6,7 +6,7 @@ use super::gauge::position_of;
 use super::lines::{Along, Lines};
 use crate::serial::run::{Run, Step};
 use crate::serial::set::Bitmap;
-use crate::serial::wide::{LANES, Portable, Wide};
+use crate::serial::wide::{LANES, Task, Wide};
 use crate::serial::{CHUNK_LEN, CHUNK_SHIFT};
 
 /// Positions in a chunk, as an index.
@@ -195,10 +195,26 @@ impl Scratch {
     }
 }
 
-/// The runs of neighbours in the chunk with this number, each as long as it can be within it.
-pub(in crate::serial) fn each_run(number: u64, content: &Content<'_>, mut take: impl FnMut(Run)) {
-    let highest = content.values.iter().copied().max().unwrap_or(0);
-    let lines = Lines::of(Portable, content, Along::Neighbours, highest);
+/// Takes the runs of neighbours in the chunk with this number, each as long as it can be within it.
+pub(in crate::serial) struct EachRun<'c, T> {
+    pub(in crate::serial) number: u64,
+    pub(in crate::serial) content: &'c Content<'c>,
+    pub(in crate::serial) take: T,
+}
+
+impl<T: FnMut(Run)> Task for EachRun<'_, T> {
+    type Output = ();
+
+    #[expect(clippy::inline_always, reason = "compiled for the level that runs it")]
+    #[inline(always)]
+    fn run<W: Wide>(self, wide: W) {
+        let Self { number, content, take } = self;
+        let highest = content.values.iter().copied().max().unwrap_or(0);
+        each_run(&Lines::of(wide, content, Along::Neighbours, highest), number, content, take);
+    }
+}
+
+fn each_run(lines: &Lines, number: u64, content: &Content<'_>, mut take: impl FnMut(Run)) {
     let base = number << CHUNK_SHIFT;
     let mut rank = 0;
     while rank < CHUNK_LEN {

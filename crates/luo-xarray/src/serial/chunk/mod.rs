@@ -20,7 +20,7 @@ mod write;
 #[cfg(test)]
 mod tests;
 
-pub(super) use content::{Content, SLOTS, Scratch, each_run, linear};
+pub(super) use content::{Content, EachRun, SLOTS, Scratch, linear};
 pub(super) use decode::Decoder;
 pub(super) use gauge::{ChunkLines, ChunkStat, Form};
 pub(super) use read::{Leaf, LeafRuns};
