@@ -296,12 +296,16 @@ impl Block<'_> {
     /// Copies as many words as there are places, from word `from` on; `None` if there are not so many.
     #[inline]
     pub(super) fn copy(&self, from: u64, places: &mut [U64]) -> Option<()> {
-        if let Self::Whole(words) = self {
-            places.copy_from_slice(words.get(index(from)..)?.get(..places.len())?);
-            return Some(());
-        }
-        for (place, at) in places.iter_mut().zip(from..) {
-            place.set(self.word(at)?);
+        let (mut at, mut places) = (from, places);
+        while !places.is_empty() {
+            let rest = self.rest(at);
+            let len = rest.len().min(places.len());
+            if len == 0 {
+                return None;
+            }
+            let (here, behind) = places.split_at_mut(len);
+            here.copy_from_slice(rest.get(..len)?);
+            (at, places) = (at + len as u64, behind);
         }
         Some(())
     }
