@@ -58,6 +58,7 @@ macro_rules! on_patterns {
         #[bench::real_8(map(Pattern::Real8))]
         #[bench::real_15(map(Pattern::Real15))]
         #[bench::holes(map(Pattern::Holes))]
+        #[bench::hole_runs(map(Pattern::HoleRuns))]
         #[bench::random(map(Pattern::Random))]
         #[bench::sparse(map(Pattern::Sparse))]
         fn $name(map: Map) -> Map {

@@ -6,8 +6,8 @@ use std::process::{Command, ExitCode};
 use anyhow::Result;
 use clap::{Args, Subcommand};
 
-use crate::program;
 use crate::workspace::Workspace;
+use crate::{instructions, program};
 
 #[derive(Args)]
 pub(crate) struct Options {
@@ -17,8 +17,20 @@ pub(crate) struct Options {
 
 #[derive(Subcommand)]
 enum What {
-    /// What a file costs in each phase of an update, from 1,000 to 100,000 files, and the exponent that fits
+    /// What a file costs in each phase of an update, from one to 100,000 files, beside the list that Linux searches
     Core,
+    /// The serialized array beside other formats: bytes, building, restoring, look-ups
+    Xarray {
+        /// Passed on: --patterns NAME,.., --pages N, --flat
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+        options: Vec<String>,
+    },
+    /// The gate on instructions of the serialized array: fails if a count grew by more than 2 %
+    Instructions {
+        /// Take what is counted now for the baseline
+        #[arg(long)]
+        bless: bool,
+    },
     /// How long a guest stands still while its VMM is replaced, beside the floor that the kernel sets
     Blackout {
         /// Passed on: --updates N, --memory SIZE,.., --carrier socket,exec
@@ -46,6 +58,11 @@ pub(crate) fn run(options: &Options) -> Result<ExitCode> {
             let bench = ["bench", "--quiet", "--package", "luo-core", "--bench", "files"];
             program::shown(workspace.cargo().args(bench))?;
         }
+        What::Xarray { options } => {
+            let bench = ["bench", "--quiet", "--package", "luo-benches", "--bench", "xarray", "--"];
+            program::shown(workspace.cargo().args(bench).args(options))?;
+        }
+        What::Instructions { bless } => return instructions::run(*bless),
         What::Blackout { options } => blackout(&workspace, options)?,
         What::Hugetlb { mib } => of_a_file(&workspace, "hugetlb", *mib)?,
         What::Guestmemfd { mib } => of_a_file(&workspace, "guestmemfd", *mib)?,

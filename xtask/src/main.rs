@@ -5,6 +5,7 @@ mod ci;
 mod concurrency;
 mod fuzz;
 mod golden;
+mod instructions;
 mod new_handler;
 mod no_std;
 mod program;

@@ -7,7 +7,7 @@ use rayon::ThreadPool;
 use crate::corpus::HOLE;
 use crate::measure::alone;
 use crate::peers::{dependent, independent};
-use crate::{Case, LOOKUPS, float, per};
+use crate::{Case, float, per};
 
 pub(crate) struct Ours {
     /// The bytes in one piece.
@@ -69,7 +69,7 @@ impl Ours {
         let runs = alone(|| view.runs().flatten().count());
         let open = alone(|| self.view().is_ok());
         let ask = |index| view.get(index).ok().flatten();
-        let nanoseconds = |seconds: f64| seconds * 1e9 / float(LOOKUPS);
+        let nanoseconds = |seconds: f64| seconds * 1e9 / float(case.indices.len());
         let free = nanoseconds(alone(|| independent(&case.indices, ask)));
         let bound = nanoseconds(alone(|| dependent(&case.indices, ask)));
         println!(
@@ -81,6 +81,7 @@ impl Ours {
     }
 }
 
-fn threads(threads: usize) -> Result<ThreadPool> {
+/// So many threads.
+pub(crate) fn threads(threads: usize) -> Result<ThreadPool> {
     rayon::ThreadPoolBuilder::new().num_threads(threads).build().context("threads")
 }

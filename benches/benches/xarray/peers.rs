@@ -32,6 +32,9 @@ pub(crate) trait Peer: Sized {
     /// Bytes that it takes.
     fn bytes(&self) -> usize;
 
+    /// What has to happen to bytes that arrived before the first look-up.
+    fn open(&self) -> Result<()>;
+
     /// Reads every entry, into slots that are all holes.
     fn restore(&self, slots: &mut [u64]) -> Result<()>;
 
@@ -80,6 +83,10 @@ impl Peer for Flat {
         size_of_val(self.0.as_slice())
     }
 
+    fn open(&self) -> Result<()> {
+        Ok(())
+    }
+
     fn restore(&self, slots: &mut [u64]) -> Result<()> {
         self.0.iter().for_each(|(index, value)| put(slots, *index, *value));
         Ok(())
@@ -90,8 +97,8 @@ impl Peer for Flat {
     }
 }
 
-/// A roaring bitmap of the indices, and the values by rank.
-pub(crate) struct Roaring(RoaringBitmap, Vec<u64>);
+/// A roaring bitmap of the indices, its bytes, and the values by rank.
+pub(crate) struct Roaring(RoaringBitmap, Vec<u8>, Vec<u64>);
 
 impl Peer for Roaring {
     const NAME: &'static str = "roaring + values by rank";
@@ -105,22 +112,29 @@ impl Peer for Roaring {
         set.optimize();
         let mut values = Vec::with_capacity(slots.len());
         values.extend(entries(slots).map(|(_, value)| value));
-        Ok(Self(set, values))
+        let mut bytes = Vec::with_capacity(set.serialized_size());
+        set.serialize_into(&mut bytes)?;
+        Ok(Self(set, bytes, values))
     }
 
     fn bytes(&self) -> usize {
-        self.0.serialized_size() + size_of_val(self.1.as_slice())
+        self.1.len() + size_of_val(self.2.as_slice())
+    }
+
+    fn open(&self) -> Result<()> {
+        black_box(RoaringBitmap::deserialize_from(self.1.as_slice())?);
+        Ok(())
     }
 
     fn restore(&self, slots: &mut [u64]) -> Result<()> {
-        self.0.iter().zip(&self.1).for_each(|(index, value)| put(slots, index.into(), *value));
+        self.0.iter().zip(&self.2).for_each(|(index, value)| put(slots, index.into(), *value));
         Ok(())
     }
 
     fn asked<T>(&self, ask: impl FnOnce(&dyn Fn(u64) -> Option<u64>) -> T) -> Option<T> {
         Some(ask(&|index| {
             let index = u32::try_from(index).ok().filter(|index| self.0.contains(*index))?;
-            self.1.get(usize::try_from(self.0.rank(index)).ok()?.checked_sub(1)?).copied()
+            self.2.get(usize::try_from(self.0.rank(index)).ok()?.checked_sub(1)?).copied()
         }))
     }
 }
@@ -143,6 +157,11 @@ impl Peer for RkyvMap {
 
     fn bytes(&self) -> usize {
         self.0.len()
+    }
+
+    fn open(&self) -> Result<()> {
+        black_box(rkyv::access::<ArchivedMap, rkyv::rancor::Error>(&self.0)?);
+        Ok(())
     }
 
     fn restore(&self, slots: &mut [u64]) -> Result<()> {
@@ -177,6 +196,11 @@ impl Peer for RkyvVec {
         self.0.len()
     }
 
+    fn open(&self) -> Result<()> {
+        black_box(rkyv::access::<ArchivedPairs, rkyv::rancor::Error>(&self.0)?);
+        Ok(())
+    }
+
     fn restore(&self, slots: &mut [u64]) -> Result<()> {
         let pairs = rkyv::access::<ArchivedPairs, rkyv::rancor::Error>(&self.0)?;
         pairs.iter().for_each(|pair| put(slots, pair.0.to_native(), pair.1.to_native()));
@@ -209,6 +233,11 @@ impl Peer for Postcard {
 
     fn bytes(&self) -> usize {
         self.0.len()
+    }
+
+    fn open(&self) -> Result<()> {
+        black_box::<Vec<(u64, u64)>>(postcard::from_bytes(&self.0)?);
+        Ok(())
     }
 
     fn restore(&self, slots: &mut [u64]) -> Result<()> {
@@ -260,6 +289,12 @@ impl Peer for Fdt {
 
     fn bytes(&self) -> usize {
         self.0.len()
+    }
+
+    fn open(&self) -> Result<()> {
+        self.pairs(|pairs| {
+            black_box(pairs);
+        })
     }
 
     fn restore(&self, slots: &mut [u64]) -> Result<()> {

@@ -1,9 +1,13 @@
-//! What a file costs in each phase, from a thousand to a hundred thousand files, and the exponent that fits.
+//! What a file costs in each phase, from one to a hundred thousand files, and the exponent that fits; and what it costs
+//! to freeze a file of a terabyte.
 //!
-//! An exponent of 1 means that a file costs the same however many there are. The kernel's lists are searched once per
-//! file, which makes its exponent 2. Times are this machine's; the exponent is what carries over.
+//! An exponent of 1 means that a file costs the same however many there are. Beside it stands the **list model**: tokens
+//! in a linked list that is searched for each file that is preserved and for each that is retrieved, as Linux does it;
+//! its exponent is 2. Times are this machine's; the exponent is what carries over.
 
+use std::collections::LinkedList;
 use std::error::Error;
+use std::hint::black_box;
 use std::time::Instant;
 
 use luo_core::{
@@ -13,6 +17,8 @@ use luo_core::{
 use luo_kho::ByteLen;
 use luo_kho::carrier::{CarrierError, DescriptorKind};
 use luo_kho::sim::{Machine, MachineConfig, SimExec};
+use luo_memfd::Memfds;
+use luo_memfd::sim::SimHost;
 
 /// The smallest file there is: a number.
 #[derive(Clone, Debug)]
@@ -71,10 +77,32 @@ impl FileHandler for Numbers {
 }
 
 const PHASES: [&str; 7] = ["preserve", "prepare", "freeze", "hand over", "adopt", "retrieve", "finish"];
-const SIZES: [u32; 5] = [1_000, 3_162, 10_000, 31_623, 100_000];
-const REPETITIONS: usize = 3;
+const SIZES: [u32; 8] = [1, 10, 100, 1_000, 3_162, 10_000, 31_623, 100_000];
+/// Exponents are those of so many files and more: below, what one update costs without a file weighs more.
+const FITTED_FROM: u32 = 1_000;
+/// The list takes a minute from here on.
+const LIST_BELOW: u32 = 100_000;
+/// Updates with each number of files: at least so many, and so many files in all.
+const REPETITIONS: u32 = 5;
+const FILES_IN_ALL: u32 = 20_000;
 
-/// Seconds of each phase with `files` files, spread over sessions of a thousand.
+/// Files in a session.
+const IN_SESSION: usize = 1_000;
+
+fn session(first: u64) -> Result<SessionName, Box<dyn Error>> {
+    Ok(SessionName::new(&format!("session of file {first}"))?)
+}
+
+/// Seconds since the call before, or since now.
+fn laps() -> impl FnMut() -> f64 {
+    let mut start = Instant::now();
+    move || {
+        let now = Instant::now();
+        (now - std::mem::replace(&mut start, now)).as_secs_f64()
+    }
+}
+
+/// Seconds of each phase with `files` files.
 fn update(files: u32) -> Result<[f64; PHASES.len()], Box<dyn Error>> {
     let files = u64::from(files);
     let registry = || {
@@ -82,19 +110,18 @@ fn update(files: u32) -> Result<[f64; PHASES.len()], Box<dyn Error>> {
         registry.handler(Numbers).map(|_| ())?;
         Ok::<_, Box<dyn Error>>(registry)
     };
-    let session = |file: u64| SessionName::new(&format!("session {}", file / 1000));
     let machine = Machine::new(MachineConfig::default());
     let (mut luo, owned) = Luo::found(machine.fresh()?, registry()?)?;
     let mut seconds = [0.0; PHASES.len()];
     let mut far = [0.0; 3];
-    let mut clock = Instant::now();
-    let mut lap = move || std::mem::replace(&mut clock, Instant::now()).elapsed().as_secs_f64();
+    let mut lap = laps();
 
-    for file in 0..files {
-        if file % 1000 == 0 {
-            luo.open_session(session(file)?)?;
+    for first in (0..files).step_by(IN_SESSION) {
+        let session = session(first)?;
+        luo.open_session(session)?;
+        for file in (first..files).take(IN_SESSION) {
+            luo.preserve(session, Token(file), Number(file))?;
         }
-        luo.preserve(session(file)?, Token(file), Number(file))?;
     }
     seconds[0] = lap();
     let mut carrier = SimExec::new(|machine: &Machine| {
@@ -117,14 +144,15 @@ fn take_over(
     registry: impl Fn() -> Result<Registry, Box<dyn Error>>,
     files: u64,
 ) -> Result<[f64; 3], Box<dyn Error>> {
-    let mut clock = Instant::now();
-    let mut lap = move || std::mem::replace(&mut clock, Instant::now()).elapsed().as_secs_f64();
+    let mut lap = laps();
     let mut adopted = Luo::adopt(machine.successor()?, registry()?).map_err(|stuck| stuck.error)?;
     let adopt = lap();
-    for file in 0..files {
-        let session = SessionName::new(&format!("session {}", file / 1000))?;
-        let number: Number = adopted.retrieve(session, Token(file))?;
-        assert_eq!(number.0, file);
+    for first in (0..files).step_by(IN_SESSION) {
+        let session = session(first)?;
+        for file in (first..files).take(IN_SESSION) {
+            let number: Number = adopted.retrieve(session, Token(file))?;
+            assert_eq!(number.0, file);
+        }
     }
     let retrieve = lap();
     let (updated, _owned) = adopted.commit().map_err(|stuck| stuck.error)?;
@@ -143,23 +171,91 @@ fn exponent(points: &[(f64, f64)]) -> f64 {
     above / below
 }
 
+/// Seconds that Linux's way with tokens takes: each is searched for before it is added, and again to be retrieved.
+fn list(files: u32) -> [f64; 2] {
+    let mut lap = laps();
+    let mut tokens = LinkedList::new();
+    for token in 0..files {
+        if !black_box(&tokens).contains(&token) {
+            tokens.push_back(token);
+        }
+    }
+    let preserve = lap();
+    for token in 0..files {
+        black_box(tokens.iter().find(|held| **held == token));
+    }
+    [preserve, lap()]
+}
+
+fn quickest_list(files: u32) -> [f64; 2] {
+    let times = (0..(FILES_IN_ALL / files).clamp(1, REPETITIONS)).map(|_| list(files));
+    times.fold([f64::INFINITY; 2], |[preserve, retrieve], [other, another]| {
+        [preserve.min(other), retrieve.min(another)]
+    })
+}
+
+/// Seconds to freeze one simulated memfd of a terabyte, which goes by reference, with a page in each of its gigabytes.
+fn terabyte() -> Result<f64, Box<dyn Error>> {
+    let machine = Machine::new(MachineConfig::default());
+    let host = SimHost::new();
+    let mut registry = Registry::new();
+    registry.handler(Memfds::new(host.clone()))?;
+    let (mut luo, owned) = Luo::found(machine.fresh()?, registry)?;
+    let session = SessionName::new("guest")?;
+    luo.open_session(session)?;
+    let file = host.memfd("guest");
+    file.resize(1 << 40)?;
+    for gigabyte in 0..1 << 10 {
+        file.write_at(gigabyte << 30, b"a page")?;
+    }
+    luo.preserve(session, Token(1), file)?;
+    let mut carrier = SimExec::new(|_: &Machine| Ok(()));
+    let prepared = luo.prepare(&mut carrier)?;
+    let start = Instant::now();
+    let frozen = prepared.freeze(owned).map_err(|stuck| stuck.error)?;
+    let seconds = start.elapsed().as_secs_f64();
+    drop(frozen);
+    Ok(seconds)
+}
+
 fn main() -> Result<(), Box<dyn Error>> {
-    println!("{:>9} {}", "files", PHASES.map(|phase| format!("{phase:>10}")).join(" "));
+    let phases = PHASES.map(|phase| format!("{phase:>10}")).join(" ");
+    println!("{:>9} {phases} | list: preserve   retrieve", "files");
     let mut points = PHASES.map(|_| Vec::new());
+    let mut listed = [Vec::new(), Vec::new()];
     for files in SIZES {
         let mut best = [f64::INFINITY; PHASES.len()];
-        for _ in 0..REPETITIONS {
+        for _ in 0..REPETITIONS.max(FILES_IN_ALL / files) {
             for (best, seconds) in best.iter_mut().zip(update(files)?) {
                 *best = best.min(seconds);
             }
         }
-        let per_file = best.map(|seconds| format!("{:>7.0} ns", seconds * 1e9 / f64::from(files)));
-        println!("{files:>9} {}", per_file.join(" "));
+        let per_file = |seconds: f64| format!("{:>7.0} ns", seconds * 1e9 / f64::from(files));
+        let ours = best.map(per_file).join(" ");
+        let list = (files < LIST_BELOW).then(|| quickest_list(files));
+        println!(
+            "{files:>9} {ours} |     {}",
+            list.map_or(String::new(), |list| list.map(per_file).join(" "))
+        );
+        if files < FITTED_FROM {
+            continue;
+        }
         for (points, seconds) in points.iter_mut().zip(best) {
             points.push((f64::from(files), seconds));
         }
+        for (points, seconds) in listed.iter_mut().zip(list.into_iter().flatten()) {
+            points.push((f64::from(files), seconds));
+        }
     }
-    let fitted = points.map(|points| format!("{:>10.3}", exponent(&points)));
-    println!("{:>9} {}", "exponent", fitted.join(" "));
+    let fitted = points.map(|points| format!("{:>10.3}", exponent(&points))).join(" ");
+    let listed = listed.map(|points| format!("{:>10.3}", exponent(&points))).join(" ");
+    println!("{:>9} {fitted} |     {listed}", "exponent");
+    let mut frozen = Vec::new();
+    for _ in 0..REPETITIONS {
+        frozen.push(terabyte()?);
+    }
+    frozen.sort_by(f64::total_cmp);
+    let micros: Vec<String> = frozen.iter().map(|seconds| format!("{:.1}", seconds * 1e6)).collect();
+    println!("freeze of one file of 1 TiB, in us: {}", micros.join(" "));
     Ok(())
 }

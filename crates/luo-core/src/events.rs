@@ -149,8 +149,13 @@ impl Bulletin {
         self.tell(|| Event::State { from, to, by });
     }
 
+    /// Whether anybody follows: otherwise nobody has to find out what to tell.
+    pub(crate) const fn is_read(&self) -> bool {
+        !self.observers.is_empty()
+    }
+
     pub(crate) fn tell(&mut self, event: impl FnOnce() -> Event) {
-        if self.observers.is_empty() {
+        if !self.is_read() {
             return;
         }
         let event = event();

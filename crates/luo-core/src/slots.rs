@@ -100,6 +100,8 @@ impl Slots {
     /// Makes ready for a prepare that writes `versions`, newest first.
     pub(crate) fn begin(&mut self, versions: &[Version]) {
         self.slots.clear();
+        // Exactly: there are as many of these as files, and a vector that grows would begin with room for four.
+        self.slots.reserve_exact(versions.len());
         self.versions = versions.to_vec();
     }
 

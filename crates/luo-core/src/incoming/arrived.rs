@@ -3,6 +3,7 @@
 use alloc::vec::Vec;
 use core::fmt;
 
+use super::retrieve::RetrieveError;
 use crate::erased::{AnyFile, AnyHeld, AnyShared};
 use crate::handler::Record;
 use crate::ledger::Claims;
@@ -25,6 +26,13 @@ pub(crate) struct SessionIn {
     pub(crate) files: Map<Token, FileIn>,
 }
 
+/// Where a file is listed. Nothing is ever taken off the list.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Listed {
+    session: usize,
+    file: usize,
+}
+
 pub(crate) struct FileIn {
     pub(crate) kind: Kind,
     /// Indexes of the shared objects it leans on.
@@ -33,6 +41,8 @@ pub(crate) struct FileIn {
     pub(crate) readable: Result<Readable, OrphanReason>,
     pub(crate) claims: Claims,
 }
+
+const LISTED: &str = "nothing is taken off the list of what arrived";
 
 /// A record that this build can read.
 #[derive(Clone)]
@@ -222,8 +232,17 @@ impl Incoming {
         shared.iter().filter_map(|at| Some(self.shared.get(*at)?.kind)).collect()
     }
 
-    pub(crate) fn file(&mut self, session: SessionName, token: Token) -> Option<&mut FileIn> {
-        self.sessions.get_mut(&session)?.files.get_mut(&token)
+    /// Finds a file: to be done once, because names are long.
+    pub(crate) fn locate(&self, session: SessionName, token: Token) -> Result<Listed, RetrieveError> {
+        let found = self.sessions.get_full(&session);
+        let (at, _, entries) = found.ok_or(RetrieveError::UnknownSession { session })?;
+        let file = entries.files.get_index_of(&token);
+        Ok(Listed { session: at, file: file.ok_or(RetrieveError::UnknownToken { session, token })? })
+    }
+
+    pub(crate) fn file(&mut self, at: Listed) -> &mut FileIn {
+        let (_, entries) = self.sessions.get_index_mut(at.session).expect(LISTED);
+        entries.files.get_index_mut(at.file).expect(LISTED).1
     }
 }
 
@@ -240,6 +259,7 @@ fn list_sessions(
             SessionName::from_padded(&item.name).ok_or_else(|| impossible("sessions", "not a name"))?;
         let mut entries = SessionIn::default();
         // The image was checked: sessions claim exactly the files that there are, so this ends with them.
+        entries.files.reserve_exact(item.files.get().try_into().unwrap_or(0));
         for _ in 0..item.files.get() {
             let file = files.next().ok_or_else(|| impossible("files", "fewer than sessions claim"))?;
             let token = Token(file.token.get());

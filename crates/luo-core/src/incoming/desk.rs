@@ -7,9 +7,8 @@ use core::any::Any;
 
 use luo_kho::Memory;
 
-use super::arrived::{FileState, Incoming, SharedState};
+use super::arrived::{FileState, Incoming, Listed, Readable, SharedState};
 use super::retrieve::{RetrieveError, SharedNotRetrieved};
-use crate::erased::AnyFile;
 use crate::ledger::Claims;
 use crate::outgoing::{Identities, Place};
 use crate::registry::Handlers;
@@ -42,8 +41,12 @@ impl Desk<'_> {
         session: SessionName,
         token: Token,
     ) -> Result<F, RetrieveError> {
-        self.lend(self.depth + 1).make::<F>(memory, session, token)?;
-        let file = self.retrieved(session, token).and_then(|file| (**file).downcast_ref::<F>());
+        let at = self.incoming.locate(session, token)?;
+        self.lend(self.depth + 1).make::<F>(memory, Place { session, token }, at)?;
+        let file = match &self.incoming.file(at).state {
+            FileState::Retrieved { file, .. } => (**file).downcast_ref::<F>(),
+            _ => None,
+        };
         file.cloned().ok_or(RetrieveError::WrongType { session, token })
     }
 
@@ -54,14 +57,12 @@ impl Desk<'_> {
         session: SessionName,
         token: Token,
     ) -> Result<F, RetrieveError> {
-        let known = self.incoming.file(session, token).map(|entry| &entry.state);
-        if matches!(known, Some(FileState::Retrieved { taken: true, .. })) {
+        let at = self.incoming.locate(session, token)?;
+        if matches!(self.incoming.file(at).state, FileState::Retrieved { taken: true, .. }) {
             return Err(RetrieveError::AlreadyRetrieved { session, token });
         }
-        self.make::<F>(memory, session, token)?;
-        let Some(FileState::Retrieved { file, taken, .. }) =
-            self.incoming.file(session, token).map(|entry| &mut entry.state)
-        else {
+        self.make::<F>(memory, Place { session, token }, at)?;
+        let FileState::Retrieved { file, taken, .. } = &mut self.incoming.file(at).state else {
             unreachable!("`make` left the file retrieved");
         };
         let file = (**file).downcast_ref::<F>().ok_or(RetrieveError::WrongType { session, token })?.clone();
@@ -69,24 +70,16 @@ impl Desk<'_> {
         Ok(file)
     }
 
-    fn retrieved(&mut self, session: SessionName, token: Token) -> Option<&AnyFile> {
-        match &self.incoming.file(session, token)?.state {
-            FileState::Retrieved { file, .. } => Some(file),
-            _ => None,
-        }
-    }
-
     /// Makes sure that a file is retrieved, or says why it is not. The type is checked before the handler is called:
     /// a mistyped question does not spend the record.
     fn make<F: 'static>(
         &mut self,
         memory: &mut dyn Memory,
-        session: SessionName,
-        token: Token,
+        place: Place,
+        at: Listed,
     ) -> Result<(), RetrieveError> {
-        let sessions = &mut self.incoming.sessions;
-        let entries = sessions.get_mut(&session).ok_or(RetrieveError::UnknownSession { session })?;
-        let entry = entries.files.get_mut(&token).ok_or(RetrieveError::UnknownToken { session, token })?;
+        let Place { session, token } = place;
+        let entry = self.incoming.file(at);
         let readable = match (&entry.state, &entry.readable) {
             (FileState::Retrieved { .. }, _) => return Ok(()),
             (FileState::Finished, _) => return Err(RetrieveError::Finished { session, token }),
@@ -109,14 +102,12 @@ impl Desk<'_> {
         }
         entry.state = FileState::Retrieving;
         let kind = entry.kind;
-        let outcome = self.run_handler(memory, session, token, &readable);
+        let outcome = self.run_handler(memory, place, at, &readable);
         let refused = outcome.as_ref().err().cloned();
-        if let Some(entry) = self.incoming.file(session, token) {
-            entry.state = match outcome {
-                Ok(state) => state,
-                Err(refusal) => FileState::Failed(refusal),
-            };
-        }
+        self.incoming.file(at).state = match outcome {
+            Ok(state) => state,
+            Err(refusal) => FileState::Failed(refusal),
+        };
         match refused {
             None => Ok(()),
             Some(refusal) => Err(RetrieveError::Failed { session, token, kind, refusal, again: false }),
@@ -126,27 +117,26 @@ impl Desk<'_> {
     fn run_handler(
         &mut self,
         memory: &mut dyn Memory,
-        session: SessionName,
-        token: Token,
-        readable: &super::arrived::Readable,
+        place: Place,
+        at: Listed,
+        readable: &Readable,
     ) -> Result<FileState, Refusal> {
         let handlers = self.handlers;
         let known = handlers.at(readable.handler);
         // The scope lends the desk to the handler, so the payload is copied out of it.
         let payload = Incoming::record(&self.incoming.image, &readable.object).payload.to_vec();
         let record = crate::Record { version: readable.object.version, payload: &payload };
-        let shared = self.incoming.file(session, token).map(|entry| entry.leans_on.clone());
-        let leans_on = self.incoming.kinds_of(&shared.unwrap_or_default());
+        let shared = self.incoming.file(at).leans_on.clone();
+        let leans_on = self.incoming.kinds_of(&shared);
         let mut claims = Claims::default();
         let mut scope = RetrieveScope {
             view: View::retrieve(&mut *memory, &mut claims),
             desk: self.lend(self.depth),
-            session: Some(session),
+            session: Some(place.session),
             leans_on: &leans_on,
         };
         let outcome = known.handler.retrieve(&record, &mut scope).and_then(|file| {
             let identity = known.handler.identity(&*file);
-            let place = Place { session, token };
             if let Some(other) = self.identities.get(&(readable.handler, identity)) {
                 return Err(Refusal::because(alloc::format!(
                     "it turned out to be the same file as token {} of session `{}`",
@@ -158,11 +148,7 @@ impl Desk<'_> {
             Ok(FileState::Retrieved { file, identity, taken: false })
         });
         match &outcome {
-            Ok(_) => {
-                if let Some(entry) = self.incoming.file(session, token) {
-                    entry.claims.append(&mut claims);
-                }
-            }
+            Ok(_) => self.incoming.file(at).claims.append(&mut claims),
             Err(_) => claims.forgo(memory),
         }
         outcome

@@ -192,7 +192,7 @@ impl<K: Kho> Updated<K> {
             }
         }
         for (session, token) in discard {
-            if self.incoming.file(*session, *token).is_none() {
+            if self.incoming.locate(*session, *token).is_err() {
                 return Err(FinishError::UnknownToken { session: *session, token: *token });
             }
         }

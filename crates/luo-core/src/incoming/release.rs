@@ -28,14 +28,16 @@ impl<K: Kho> Updated<K> {
         }
         let (readable, leans_on, kind) = (entry.readable.clone(), entry.leans_on.clone(), entry.kind);
         if let Ok(readable) = readable {
-            let payload = Incoming::record(&self.incoming.image, &readable.object).payload.to_vec();
-            let record = Record { version: readable.object.version, payload: &payload };
+            let record = Incoming::record(&self.incoming.image, &readable.object);
             let Luo { kho, handlers, identities, .. } = &mut self.luo;
             let known = handlers.at(readable.handler);
             if let FileState::Retrieved { file, identity, .. } = state {
                 known.handler.finish(&record, &file);
                 identities.swap_remove(&(readable.handler, identity));
             } else {
+                // The scope lends the desk to the handler, so the payload is copied out of it.
+                let payload = record.payload.to_vec();
+                let record = Record { version: record.version, payload: &payload };
                 let kinds = self.incoming.kinds_of(&leans_on);
                 let mut claims = Claims::default();
                 let mut scope = RetrieveScope {
@@ -56,17 +58,15 @@ impl<K: Kho> Updated<K> {
         for shared in leans_on.into_iter().rev() {
             self.let_go_shared(shared);
         }
-        let token = self.incoming.sessions.get(&session).and_then(|entries| entries.files.get_index(at));
-        let token = token.map(|(token, _)| *token);
-        self.luo.bulletin.tell(|| Event::Done {
-            phase: Phase::Finish,
-            participant: token.map_or(Participant::Records, |token| Participant::File {
+        let Self { luo, incoming, .. } = self;
+        luo.bulletin.tell(|| {
+            let token = incoming.sessions.get(&session).and_then(|entries| entries.files.get_index(at));
+            let participant = token.map_or(Participant::Records, |(token, _)| Participant::File {
                 session,
-                token,
+                token: *token,
                 kind,
-            }),
-            nth: 1,
-            of: 1,
+            });
+            Event::Done { phase: Phase::Finish, participant, nth: 1, of: 1 }
         });
     }
 

@@ -129,12 +129,15 @@ pub(super) fn retrieve<K: Kho, F: Clone + Send + Sync + 'static>(
 ) -> Result<F, RetrieveError> {
     let Luo { kho, handlers, identities, bulletin, .. } = luo;
     let taken = Desk { incoming, handlers, identities, depth: 0 }.take(kho, session, token);
-    let kind = incoming.file(session, token).map(|entry| entry.kind);
-    let participant = kind.map_or(Participant::Records, |kind| Participant::File { session, token, kind });
-    let phase = Phase::Retrieve;
-    bulletin.tell(|| match &taken {
-        Ok(_) => crate::Event::Done { phase, participant, nth: 1, of: 1 },
-        Err(_) => crate::Event::Failed { phase, participant },
+    bulletin.tell(|| {
+        let kind = incoming.locate(session, token).map(|at| incoming.file(at).kind);
+        let participant =
+            kind.map_or(Participant::Records, |kind| Participant::File { session, token, kind });
+        let phase = Phase::Retrieve;
+        match &taken {
+            Ok(_) => crate::Event::Done { phase, participant, nth: 1, of: 1 },
+            Err(_) => crate::Event::Failed { phase, participant },
+        }
     });
     taken
 }

@@ -206,13 +206,17 @@ impl<K: Kho> Luo<K> {
     }
 
     pub(crate) fn done(&mut self, step: Step, phase: Phase, nth: usize, of: usize) {
-        let participant = self.participant(step);
-        self.bulletin.tell(|| Event::Done { phase, participant, nth, of });
+        if self.bulletin.is_read() {
+            let participant = self.participant(step);
+            self.bulletin.tell(|| Event::Done { phase, participant, nth, of });
+        }
     }
 
     fn undone(&mut self, step: Step, phase: Phase) {
-        let participant = self.participant(step);
-        self.bulletin.tell(|| Event::Undone { phase, participant });
+        if self.bulletin.is_read() {
+            let participant = self.participant(step);
+            self.bulletin.tell(|| Event::Undone { phase, participant });
+        }
     }
 
     fn failed(&mut self, step: Step, phase: Phase, cause: Cause) -> Box<PhaseError> {

@@ -6,7 +6,7 @@ use alloc::vec::Vec;
 use zerocopy::little_endian::U64;
 
 use super::run::Step;
-use super::words::Block;
+use super::words::Source;
 
 /// Where words go in order.
 pub(super) trait Sink {
@@ -111,7 +111,7 @@ impl Fields {
 
     /// Whether just these fields stand at bit `at` of a body.
     #[inline]
-    pub(super) fn are_at(&self, body: &Block<'_>, at: u64) -> bool {
+    pub(super) fn are_at<B: Source>(&self, body: B, at: u64) -> bool {
         let (words, filled) = self.words();
         let Some((last, whole)) = words.split_last() else { return true };
         let same = |(word, at): (&u64, u64)| body.field(at, u64::BITS) == Some(*word);

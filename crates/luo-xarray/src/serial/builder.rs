@@ -9,7 +9,7 @@ use core::ops::RangeInclusive;
 
 use luo_kho::{Memory, StoreError};
 
-use super::chunk::{SLOTS, Scratch, each_run};
+use super::chunk::{EachRun, SLOTS, Scratch};
 use super::encoded::{Body, Encoded, Parts};
 use super::list::ListPacker;
 use super::run::{Joiner, Run, Step};
@@ -156,7 +156,8 @@ impl Builder {
                 }
             }
             if let Some(content) = scratch.content() {
-                each_run(at >> CHUNK_SHIFT, &content, |run| self.join(run));
+                let (number, take) = (at >> CHUNK_SHIFT, |run| self.join(run));
+                best(EachRun { number, content: &content, take });
             }
             // Wraps behind the very last index, where nothing is left.
             at = at.wrapping_add(chunk.len() as u64);

@@ -6,6 +6,7 @@ use super::run::Run;
 use super::table::{Chunk, Table};
 use super::view::{Content, SerialView, bad_part};
 use super::wide::{Task, Wide, best};
+use super::words::Block;
 use super::{CHUNK_SHIFT, SEGMENT_SHIFT};
 
 /// The slots that are still to be written, in order.
@@ -90,9 +91,10 @@ impl Canvas<'_> {
             return;
         }
         let piece = run.clip(self.next, last);
-        let increment = piece.step().increment();
-        for (place, at) in self.take(piece.last()).iter_mut().zip(0_u64..) {
-            *place = piece.value().wrapping_add(at.wrapping_mul(increment));
+        let (mut value, increment) = (piece.value(), piece.step().increment());
+        for place in self.take(piece.last()) {
+            *place = value;
+            value = value.wrapping_add(increment);
         }
     }
 }
@@ -130,7 +132,7 @@ impl Task for Fill<'_, '_> {
     }
 }
 
-impl Table<'_> {
+impl Table<Block<'_>> {
     #[expect(clippy::inline_always, reason = "compiled for the level of its caller")]
     #[inline(always)]
     fn fill(&self, canvas: &mut Canvas<'_>) -> Result<(), &'static str> {

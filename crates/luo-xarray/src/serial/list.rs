@@ -11,7 +11,7 @@ use super::LIST_RUNS;
 use super::bits::{Alphabet, BitWriter, Sink, width_of};
 use super::run::{Joiner, Run};
 use super::wire::{Kind, ListHead, PartHead};
-use super::words::Block;
+use super::words::{Block, Source};
 
 /// Joins the runs of neighbouring segments without tables and cuts them into lists.
 #[derive(Debug, Default)]
@@ -49,8 +49,8 @@ struct Spread {
 
 /// A list where it lies. Its bytes are not believed.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct List<'v> {
-    body: Block<'v>,
+pub(super) struct List<S> {
+    body: S,
     runs: u64,
     first: u64,
     reference: u64,
@@ -60,7 +60,7 @@ pub(super) struct List<'v> {
 /// The runs of a list as they stand there. After an error it ends.
 #[derive(Clone, Debug)]
 pub(super) struct ListRuns<'v> {
-    list: List<'v>,
+    list: List<Block<'v>>,
     next: u64,
 }
 
@@ -194,9 +194,9 @@ impl ListImage {
     }
 }
 
-impl<'v> List<'v> {
+impl<S: Source> List<S> {
     /// The list of so many runs with this record.
-    pub(super) fn new(head: &PartHead, runs: u32, body: Block<'v>) -> Result<Self, &'static str> {
+    pub(super) fn new(head: &PartHead, runs: u32, body: S) -> Result<Self, &'static str> {
         let word = body.word(0).ok_or("a list without a body")?;
         let list = ListHead::decode(word).ok_or("a list with fields that cannot be")?;
         let list =
@@ -258,7 +258,9 @@ impl<'v> List<'v> {
         }
         Ok(self.run(low).ok_or(BAD_RUN)?.value_at(index))
     }
+}
 
+impl<'v> List<Block<'v>> {
     pub(super) const fn runs(&self) -> ListRuns<'v> {
         ListRuns { list: *self, next: 0 }
     }

@@ -49,6 +49,7 @@ mod error;
 mod fill;
 mod iter;
 mod list;
+mod look_up;
 mod run;
 mod set;
 mod stored;

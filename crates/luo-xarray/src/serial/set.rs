@@ -10,7 +10,7 @@
 use super::CHUNK_LEN;
 use super::bits::{Fields, mask};
 use super::wide::Wide;
-use super::words::Block;
+use super::words::Source;
 
 /// 512 bits.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -39,7 +39,7 @@ pub(super) trait Fetch {
     fn fetch(&self, at: u64, width: u32) -> Option<u64>;
 }
 
-impl Fetch for Block<'_> {
+impl<S: Source> Fetch for S {
     #[inline]
     fn fetch(&self, at: u64, width: u32) -> Option<u64> {
         self.field(at, width)
@@ -122,20 +122,30 @@ impl Bitmap {
     }
 
     /// The first member at or after `from`; 512 if there is none.
+    #[inline]
     pub(super) fn next_member(&self, from: u32) -> u32 {
-        let mut keep = !mask(from % 64);
-        for (word, start) in self.0.iter().zip((0..).step_by(64)).skip(from as usize / 64) {
-            if word & keep != 0 {
-                return start + (word & keep).trailing_zeros();
-            }
-            keep = u64::MAX;
-        }
-        CHUNK_LEN
+        self.next(from, 0)
     }
 
     /// The first position at or after `from` that is no member; 512 if there is none.
+    #[inline]
     pub(super) fn next_hole(&self, from: u32) -> u32 {
-        self.complement().next_member(from)
+        self.next(from, u64::MAX)
+    }
+
+    /// The first position at or after `from` whose bit is set after flipping those of `flipped`.
+    #[inline]
+    fn next(&self, from: u32, flipped: u64) -> u32 {
+        let mut keep = !mask(from % 64);
+        let mut start = from / 64 * 64;
+        for word in self.0.iter().skip(from as usize / 64) {
+            let bits = (word ^ flipped) & keep;
+            if bits != 0 {
+                return start + bits.trailing_zeros();
+            }
+            (keep, start) = (u64::MAX, start + 64);
+        }
+        CHUNK_LEN
     }
 
     /// How many rows of neighbouring members there are.
@@ -166,6 +176,7 @@ impl Bitmap {
 
 impl Shape {
     /// The shape of a set of so many members.
+    #[inline]
     pub(super) fn of(members: u32) -> Self {
         Self { members, low: LOW.get(members as usize).map(|low| u32::from(*low)) }
     }
@@ -237,44 +248,59 @@ impl Shape {
     /// or `None`.
     #[expect(clippy::inline_always, reason = "compiled for the level of its caller")]
     #[inline(always)]
-    pub(super) fn through<W: Wide>(
+    pub(super) fn through<W: Wide, S: Source>(
         self,
         wide: W,
-        block: &Block<'_>,
+        source: S,
         at: u64,
         position: u32,
     ) -> Option<Through> {
         match self.low {
-            Some(low) => self.through_split(wide, block, at, position, low),
-            None => through_bitmap(block, at, position),
+            Some(low) => self.through_split(wide, source, at, position, low),
+            None => through_bitmap(source, at, position),
         }
     }
 
     #[expect(clippy::inline_always, reason = "compiled for the level of its caller")]
     #[inline(always)]
-    fn through_split<W: Wide>(
+    fn through_split<W: Wide, S: Source>(
         self,
         wide: W,
-        block: &Block<'_>,
+        source: S,
         at: u64,
         position: u32,
         low: u32,
     ) -> Option<Through> {
-        let mut high = [0; 4];
-        for (word, from) in high.iter_mut().zip((0..self.high_bits(low)).step_by(64)) {
-            *word = block.field(at + u64::from(from), (self.high_bits(low) - from).min(64))?;
-        }
-        let lows = at + u64::from(self.high_bits(low));
+        let high_bits = self.high_bits(low);
+        let part = |from: u32| source.field(at + u64::from(from), (high_bits - from).min(64));
         // The zero that ends the position's bucket has all members of this and lower buckets before it.
-        let mut here = nth_zero(wide, &high, position >> low)?;
-        let mut count = here - (position >> low);
+        let bucket = position >> low;
+        let (mut from, mut zeros, mut word) = (0, bucket, part(0)?);
+        while zeros >= word.count_zeros() {
+            zeros -= word.count_zeros();
+            from += 64;
+            if from >= high_bits {
+                return None;
+            }
+            word = part(from)?;
+        }
+        let end = wide.nth_one(!word, zeros);
+        let mut count = (from + end).checked_sub(bucket)?;
+        word &= mask(end);
+        let lows = at + u64::from(high_bits);
         while count > 0 {
-            here = last_one(&high, here)?;
-            let bucket = here.checked_sub(count - 1)?;
-            let member = bucket << low | narrow(block.field(lows + u64::from((count - 1) * low), low)?);
+            // The one of the highest member left: as many zeros stand before it as its bucket has below.
+            while word == 0 {
+                from = from.checked_sub(64)?;
+                word = part(from)?;
+            }
+            let one = word.ilog2();
+            let bucket = (from + one).checked_sub(count - 1)?;
+            let member = bucket << low | narrow(source.field(lows + u64::from((count - 1) * low), low)?);
             if member <= position {
                 return Some(Through { count, last: member });
             }
+            word &= mask(one);
             count -= 1;
         }
         Some(Through { count: 0, last: 0 })
@@ -283,40 +309,14 @@ impl Shape {
 
 #[expect(clippy::inline_always, reason = "compiled for the level of its caller")]
 #[inline(always)]
-fn through_bitmap(block: &Block<'_>, at: u64, position: u32) -> Option<Through> {
+fn through_bitmap<S: Source>(source: S, at: u64, position: u32) -> Option<Through> {
     let mut through = Through { count: 0, last: 0 };
     for start in (0..=position).step_by(64) {
-        let word = block.field(at + u64::from(start), (position + 1 - start).min(64))?;
-        if word != 0 {
-            through.count += word.count_ones();
-            through.last = start + word.ilog2();
-        }
+        let word = source.field(at + u64::from(start), 64)? & mask(position + 1 - start);
+        through.count += word.count_ones();
+        through.last = if word == 0 { through.last } else { start + word.ilog2() };
     }
     Some(through)
-}
-
-/// The bit number of zero number `n`, from 0.
-#[expect(clippy::inline_always, reason = "compiled for the level of its caller")]
-#[inline(always)]
-fn nth_zero<W: Wide>(wide: W, words: &[u64; 4], mut n: u32) -> Option<u32> {
-    for (word, start) in words.iter().zip((0..).step_by(64)) {
-        if n < word.count_zeros() {
-            return Some(start + wide.nth_one(!word, n));
-        }
-        n -= word.count_zeros();
-    }
-    None
-}
-
-/// The highest one below bit `end`.
-#[expect(clippy::inline_always, reason = "compiled for the level of its caller")]
-#[inline(always)]
-fn last_one(words: &[u64; 4], end: u32) -> Option<u32> {
-    let starts = (0..end).step_by(64);
-    words.iter().zip(starts).rev().find_map(|(word, start)| {
-        let below = word & mask(end - start);
-        (below != 0).then(|| start + below.ilog2())
-    })
 }
 
 /// A field of a few bits.
@@ -368,7 +368,7 @@ mod tests {
             if set.contains(position) {
                 expected = Through { count: expected.count + 1, last: position };
             }
-            let through = shape.through(Portable, &block, u64::from(offset), position);
+            let through = shape.through(Portable, block, u64::from(offset), position);
             assert_eq!(through, Some(expected), "{} members, position {position}", set.len());
         }
     }

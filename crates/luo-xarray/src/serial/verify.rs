@@ -13,13 +13,13 @@ use super::iter::Pieces;
 use super::list::{ListImage, ListPacker};
 
 use super::bits::Fields;
-use super::chunk::{ChunkStat, Decoder, Form, Scratch, write_leaf};
+use super::chunk::{ChunkStat, Decoder, Form, Room, SLOTS, Scratch, write_leaf};
 use super::segment_of;
 use super::table::{Bounds, Chunk, Extent, ListEstimate, SegmentGauge, Table};
 use super::view::{Content, SerialView};
 use super::wide::{Task, Wide, best};
 use super::wire::Kind;
-use super::words::Block;
+use super::words::{Block, Source as _};
 
 /// Words from which on it is worth to wake other threads.
 #[cfg(feature = "std")]
@@ -56,7 +56,7 @@ impl Sink for Comparison<'_> {
 }
 
 /// Decoding a table and encoding it anew, chunk by chunk, against its own bytes.
-struct Reencode<'t, 'v>(&'t Table<'v>);
+struct Reencode<'t, 'v>(&'t Table<Block<'v>>);
 
 /// What was decoded.
 struct Reencoded {
@@ -77,7 +77,7 @@ impl Task for Reencode<'_, '_> {
         let Self(table) = self;
         let (mut extent, mut bounds, mut bits) = (Extent::EMPTY, Bounds::default(), 0);
         let (mut decoder, mut scratch) = (Decoder::default(), Scratch::default());
-        let mut fields = Fields::default();
+        let (mut fields, mut room): (Fields, Room) = (Fields::default(), [0; SLOTS]);
         for number in table.chunks() {
             let at = bits;
             let (stat, first, last) = match table.chunk(number)? {
@@ -91,8 +91,16 @@ impl Task for Reencode<'_, '_> {
                         return Err(Flaw::Other(DIFFERS));
                     };
                     fields.clear();
-                    write_leaf(wide, &shape, (table.reference(), stat.min), &content, &lines, &mut fields);
-                    if !fields.are_at(&table.body(), table.leaves() + at) {
+                    write_leaf(
+                        wide,
+                        &shape,
+                        (table.reference(), stat.min),
+                        &content,
+                        &lines,
+                        &mut fields,
+                        &mut room,
+                    );
+                    if !fields.are_at(table.body(), table.leaves() + at) {
                         return Err(Flaw::Other(DIFFERS));
                     }
                     let (first, last) = content.ends(number);
@@ -114,7 +122,7 @@ impl Task for Reencode<'_, '_> {
 
 /// Whether a table's body ends with so many bits of leaves and padding, and has nothing in its first word but the
 /// checksum.
-fn ends_with(table: &Table<'_>, bits: u64) -> bool {
+fn ends_with(table: &Table<Block<'_>>, bits: u64) -> bool {
     let (body, end) = (table.body(), table.leaves() + bits);
     let padding = u32::try_from(end.next_multiple_of(64) - end).unwrap_or(0);
     body.len() * 64 == end.next_multiple_of(64)
@@ -184,7 +192,7 @@ impl SerialView<'_> {
         }
     }
 
-    fn verify_table(&self, number: u64, table: &Table<'_>) -> Result<(), SerialError> {
+    fn verify_table(&self, number: u64, table: &Table<Block<'_>>) -> Result<(), SerialError> {
         let bad = |why| SerialError::Impossible { place: Place::Part(number), why };
         let Reencoded { extent, bounds, bytes } = best(Reencode(table)).map_err(|flaw| match flaw {
             Flaw::Impossible(why) => bad(why),

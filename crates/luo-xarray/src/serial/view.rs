@@ -4,12 +4,13 @@ use zerocopy::{FromBytes, IntoBytes};
 
 use super::error::{Place, SerialError};
 use super::list::List;
+use super::look_up::Map;
 use super::run::Run;
 use super::segment_of;
 use super::table::Table;
-use super::wide::{Level, Task, Wide};
-use super::wire::{BadHead, HEADER_WORDS, Head, Header, Kind, PartHead, RECORD_WORDS, Record};
-use super::words::{Block, Words};
+use super::wide::Level;
+use super::wire::{BadHead, HEADER_WORDS, Head, Header, Kind, PartHead, RECORD_WORDS};
+use super::words::{Block, Source as _, Words};
 
 /// A serialized map where it lies.
 ///
@@ -22,6 +23,8 @@ pub struct SerialView<'a> {
     parts: u64,
     /// The first word of the first body.
     bodies: u64,
+    /// The segment of the first index.
+    origin: u64,
     level: Level,
 }
 
@@ -29,8 +32,8 @@ pub struct SerialView<'a> {
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Content<'v> {
     Run(Run),
-    List(List<'v>),
-    Table(Table<'v>),
+    List(List<Block<'v>>),
+    Table(Table<Block<'v>>),
 }
 
 fn bad_header(why: &'static str) -> SerialError {
@@ -73,7 +76,8 @@ impl<'a> SerialView<'a> {
         let bodies = head.records.checked_mul(RECORD_WORDS).and_then(|len| len.checked_add(HEADER_WORDS));
         let bodies = bodies.filter(|bodies| *bodies <= head.words);
         let bodies = bodies.ok_or(bad_header("the directory does not fit into the bytes"))?;
-        let view = Self { words, parts: head.records, bodies, level: Level::detect() };
+        let origin = words.word(HEADER_WORDS).filter(|_| head.records > 0).map_or(0, segment_of);
+        let view = Self { words, parts: head.records, bodies, origin, level: Level::detect() };
         view.check_directory(head.directory_sum)?;
         Ok(view)
     }
@@ -126,10 +130,9 @@ impl<'a> SerialView<'a> {
     /// The record of part `number`.
     #[inline]
     pub(super) fn head(&self, number: u64) -> Result<PartHead, SerialError> {
-        let record = self.words.array::<4>(HEADER_WORDS + number * RECORD_WORDS);
-        let record = record.and_then(|words| Record::read_from_bytes(words.as_bytes()).ok());
-        let record = record.ok_or(bad_part(number, "a record outside the directory"))?;
-        PartHead::decode(&record).map_err(|why| bad_part(number, why))
+        let record = self.words.all().array(HEADER_WORDS + number * RECORD_WORDS);
+        let record = record.ok_or_else(|| bad_part(number, "a record outside the directory"))?;
+        PartHead::decode(record).map_err(|why| bad_part(number, why))
     }
 
     /// Where the body of part `number` ends, counted as its start is.
@@ -167,57 +170,29 @@ impl<'a> SerialView<'a> {
     /// What the body of the index's part says that cannot be. None, if the bytes were verified.
     #[inline]
     pub fn get(&self, index: u64) -> Result<Option<u64>, SerialError> {
-        self.level.run(Get { view: self, index })
+        let Self { parts, origin, level, .. } = *self;
+        if let Block::Whole(words) = self.words.all()
+            && let Some(value) = (Map { words, parts, origin }).get_near(level, index)
+        {
+            return value;
+        }
+        self.get_anywhere(index)
+    }
+
+    /// The value at `index`, in whatever part and however the words lie.
+    #[inline(never)]
+    pub(super) fn get_anywhere(&self, index: u64) -> Result<Option<u64>, SerialError> {
+        let map = self.map();
+        let near = if self.words.is_whole() { None } else { map.get_near(self.level, index) };
+        near.unwrap_or_else(|| map.get(self.level, index))
     }
 
     /// The last part that starts at or before `index`.
-    #[inline]
     pub(super) fn find(&self, index: u64) -> Option<u64> {
-        let first = |number: u64| self.words.word(HEADER_WORDS + number * RECORD_WORDS);
-        // Where every segment has a table, the part is as far from the first as its segment is.
-        let guess = segment_of(index).checked_sub(segment_of(first(0)?))?;
-        if guess + 1 < self.parts && first(guess)? <= index && first(guess + 1)? > index {
-            return Some(guess);
-        }
-        let (mut low, mut high) = (0, self.parts);
-        while low < high {
-            let middle = low.midpoint(high);
-            if first(middle)? <= index { low = middle + 1 } else { high = middle }
-        }
-        low.checked_sub(1)
+        self.map().find(index)
     }
-}
 
-/// A look-up.
-struct Get<'v> {
-    view: &'v SerialView<'v>,
-    index: u64,
-}
-
-impl Task for Get<'_> {
-    type Output = Result<Option<u64>, SerialError>;
-
-    #[expect(clippy::inline_always, reason = "compiled for the level that runs it")]
-    #[inline(always)]
-    fn run<W: Wide>(self, wide: W) -> Self::Output {
-        let Self { view, index } = self;
-        let Some(number) = view.find(index) else { return Ok(None) };
-        let head = view.head(number)?;
-        if head.last < index {
-            return Ok(None);
-        }
-        // What lies behind the body is not looked at, if it was verified: its end need not be found.
-        let body = || view.words.block(view.bodies.saturating_add(head.body), view.words.len());
-        let body = || body().ok_or("a body outside the bytes");
-        let value = match head.kind {
-            Kind::Run(step) => return Ok(step.apply(head.reference, index - head.first)),
-            Kind::List(runs) => {
-                body().and_then(|body| List::new(&head, runs, body)).and_then(|list| list.get(index))
-            }
-            Kind::Table => {
-                body().and_then(|body| Table::new(&head, body)).and_then(|table| table.get(wide, index))
-            }
-        };
-        value.map_err(|why| bad_part(number, why))
+    const fn map(&self) -> Map<Block<'_>> {
+        Map { words: self.words.all(), parts: self.parts, origin: self.origin }
     }
 }

@@ -190,6 +190,15 @@ impl Header {
     }
 }
 
+impl Record {
+    /// Its words, as they stand there.
+    #[cfg(test)]
+    fn words(&self) -> [u64; 4] {
+        let Self { first, last, reference, place } = *self;
+        [first, last, reference, place].map(U64::get)
+    }
+}
+
 impl PartHead {
     pub(super) fn encode(self) -> Record {
         let Self { first, last, reference, kind, body } = self;
@@ -207,29 +216,36 @@ impl PartHead {
         }
     }
 
-    #[inline]
-    pub(super) fn decode(record: &Record) -> Result<Self, &'static str> {
-        let Record { first, last, reference, place } = *record;
-        let (first, last, reference) = (first.get(), last.get(), reference.get());
-        let kind = place.get() >> BODY_BITS;
-        let (tag, step, runs) = (kind & 3, kind >> 2 & 3, kind >> 4);
-        let kind = match (tag, step, runs) {
-            (0, step, 0) => {
-                let step = Step::from_code(step).ok_or("a step with an unknown number")?;
-                let run = Run::from_bounds(first, last, reference, step).ok_or("a run that cannot be")?;
-                if run.step() != step {
-                    return Err("one entry with a step");
-                }
-                Kind::Run(step)
+    /// The words of a [`Record`].
+    pub(super) fn decode(words: [u64; 4]) -> Result<Self, &'static str> {
+        let head = Self::read(words)?;
+        if let Kind::Run(step) = head.kind {
+            let run = Run::from_bounds(head.first, head.last, head.reference, step);
+            if run.ok_or("a run that cannot be")?.step() != step {
+                return Err("one entry with a step");
             }
-            (1, 0, runs @ 1..) if runs < LIST_RUNS as u64 => Kind::List(short(runs) + 1),
-            (2, 0, 0) => Kind::Table,
-            _ => return Err("a part of an unknown kind"),
-        };
-        if first > last {
+        }
+        if head.first > head.last {
             return Err("a part that ends before it begins");
         }
-        Ok(Self { first, last, reference, kind, body: place.get() & mask(BODY_BITS) })
+        Ok(head)
+    }
+
+    /// What a record says, of a directory that was checked: no matter whether it can be.
+    #[inline]
+    pub(super) fn read([first, last, reference, place]: [u64; 4]) -> Result<Self, &'static str> {
+        let kind = place >> BODY_BITS;
+        let (tag, step, runs) = (kind & 3, kind >> 2 & 3, kind >> 4);
+        let kind = if kind == 2 {
+            Kind::Table
+        } else if tag == 0 && runs == 0 {
+            Kind::Run(Step::from_code(step).ok_or("a step with an unknown number")?)
+        } else if tag == 1 && step == 0 && (1..LIST_RUNS as u64).contains(&runs) {
+            Kind::List(short(runs) + 1)
+        } else {
+            return Err("a part of an unknown kind");
+        };
+        Ok(Self { first, last, reference, kind, body: place & mask(BODY_BITS) })
     }
 }
 
@@ -277,6 +293,12 @@ impl ChunkWord {
                     | at << 33
             }
         }
+    }
+
+    /// Whether the chunk has a leaf.
+    #[inline]
+    pub(super) const fn is_leaf(word: u64) -> bool {
+        word & 3 == 2
     }
 
     #[inline]
@@ -328,15 +350,19 @@ mod tests {
         for kind in [Kind::Run(Step::Down), Kind::List(2), Kind::List(128), Kind::Table] {
             let head = PartHead { first: 5, last: 9, reference: 77, kind, body: 0xABC_DEF0 };
             let record = head.encode();
-            assert_eq!(PartHead::decode(&record), Ok(head));
+            assert_eq!(PartHead::decode(record.words()), Ok(head));
             for bit in BODY_BITS..64 {
                 let mut other = record;
                 other.place = U64::new(record.place.get() ^ 1 << bit);
-                assert_ne!(PartHead::decode(&other), Ok(head), "bit {bit} has a meaning or is refused");
+                assert_ne!(
+                    PartHead::decode(other.words()),
+                    Ok(head),
+                    "bit {bit} has a meaning or is refused"
+                );
             }
         }
         let backwards = PartHead { first: 9, last: 5, reference: 0, kind: Kind::Table, body: 0 };
-        assert!(PartHead::decode(&backwards.encode()).is_err());
+        assert!(PartHead::decode(backwards.encode().words()).is_err());
     }
 
     #[test]

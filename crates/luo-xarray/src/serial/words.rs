@@ -3,6 +3,8 @@
 //! Every piece is whole words, so a word never lies in two. One piece is the fast path: a word is
 //! then one bounds check away. Otherwise a body that lies within one piece is still read as a slice, and only a
 //! body that straddles pieces looks each word up by a binary search over the pieces.
+//!
+//! What reads bodies is written once, for any [`Source`] of words.
 
 use alloc::vec::Vec;
 
@@ -34,6 +36,24 @@ struct Piece<'a> {
     /// The number of the first word.
     start: u64,
     words: &'a [U64],
+}
+
+/// Words to read from, numbered from 0.
+pub(super) trait Source: Copy {
+    /// How many.
+    fn len(self) -> u64;
+
+    /// Word `at`; `None` outside.
+    fn word(self, at: u64) -> Option<u64>;
+
+    /// So many words from word `at` on.
+    fn array<const N: usize>(self, at: u64) -> Option<[u64; N]>;
+
+    /// The words from `from` on; `None` if there are fewer.
+    fn tail(self, from: u64) -> Option<Self>;
+
+    /// The field of `width` bits at bit `at`; `None` if it ends outside.
+    fn field(self, at: u64, width: u32) -> Option<u64>;
 }
 
 /// Some of the words, numbered from 0.
@@ -71,28 +91,41 @@ impl<'a> Words<'a> {
         self.len
     }
 
+    pub(super) const fn is_whole(&self) -> bool {
+        matches!(self.held, Held::Whole(_))
+    }
+
+    /// All words, borrowed.
     #[inline]
-    pub(crate) fn word(&self, at: u64) -> Option<u64> {
+    pub(super) const fn all(&self) -> Block<'_> {
         match &self.held {
-            Held::Whole(words) => words.get(index(at)).map(|word| word.get()),
-            Held::Pieces(pieces) => {
-                let piece = pieces.get(pieces.partition_point(|piece| piece.start <= at).checked_sub(1)?)?;
-                piece.words.get(index(at - piece.start)).map(|word| word.get())
-            }
+            Held::Whole(words) => Block::Whole(words),
+            Held::Pieces(_) => Block::Split { words: self, from: 0, len: self.len },
         }
     }
 
-    /// So many words from word `at` on.
     #[inline]
+    pub(crate) fn word(&self, at: u64) -> Option<u64> {
+        self.rest(at).word(0)
+    }
+
+    /// The words from word `at` on that lie in one piece with it; none outside.
+    #[inline]
+    fn rest(&self, at: u64) -> &'a [U64] {
+        let (start, words) = match &self.held {
+            Held::Whole(words) => (0, *words),
+            Held::Pieces(pieces) => {
+                let behind = pieces.partition_point(|piece| piece.start <= at);
+                let piece = behind.checked_sub(1).and_then(|number| pieces.get(number));
+                piece.map_or((0, [].as_slice()), |piece| (piece.start, piece.words))
+            }
+        };
+        words.get(index(at - start)..).unwrap_or_default()
+    }
+
+    /// So many words from word `at` on.
     pub(crate) fn array<const N: usize>(&self, at: u64) -> Option<[U64; N]> {
-        if let Held::Whole(words) = &self.held {
-            return words.get(index(at)..)?.first_chunk().copied();
-        }
-        let mut found = [U64::ZERO; N];
-        for (word, at) in found.iter_mut().zip(at..) {
-            word.set(self.word(at)?);
-        }
-        Some(found)
+        Some(self.all().array(at)?.map(U64::new))
     }
 
     /// The words `from..to` by themselves; `None` if there are not so many.
@@ -152,54 +185,129 @@ impl<'a> Words<'a> {
     }
 }
 
-impl Block<'_> {
-    pub(super) const fn len(&self) -> u64 {
+impl Source for &[U64] {
+    #[inline]
+    fn len(self) -> u64 {
+        self.len() as u64
+    }
+
+    #[inline]
+    fn word(self, at: u64) -> Option<u64> {
+        self.get(index(at)).map(|word| word.get())
+    }
+
+    #[inline]
+    fn array<const N: usize>(self, at: u64) -> Option<[u64; N]> {
+        Some(self.get(index(at)..)?.first_chunk::<N>()?.each_ref().map(|word| word.get()))
+    }
+
+    #[inline]
+    fn tail(self, from: u64) -> Option<Self> {
+        self.get(index(from)..)
+    }
+
+    #[expect(clippy::inline_always, reason = "a few instructions, at the bottom of every look-up")]
+    #[inline(always)]
+    fn field(self, at: u64, width: u32) -> Option<u64> {
+        if width == 0 {
+            return Some(0);
+        }
+        let (number, shift) = (at / 64, at % 64);
+        let low = self.word(number)? >> shift;
+        // Whether a field goes on in the next word cannot be predicted; that there is a next word can.
+        let high = match self.word(number + 1) {
+            Some(next) => next << 1 << (63 - shift),
+            None if shift + u64::from(width) > 64 => return None,
+            None => 0,
+        };
+        Some((low | high) & (u64::MAX >> (u64::BITS - width)))
+    }
+}
+
+impl Source for Block<'_> {
+    #[inline]
+    fn len(self) -> u64 {
         match self {
             Self::Whole(words) => words.len() as u64,
-            Self::Split { len, .. } => *len,
+            Self::Split { len, .. } => len,
         }
     }
 
     #[inline]
-    pub(super) fn word(&self, at: u64) -> Option<u64> {
+    fn word(self, at: u64) -> Option<u64> {
+        self.rest(at).word(0)
+    }
+
+    #[inline]
+    fn array<const N: usize>(self, at: u64) -> Option<[u64; N]> {
+        if let Self::Whole(words) = self {
+            return words.array(at);
+        }
+        if let Some(found) = self.rest(at).array(0) {
+            return Some(found);
+        }
+        let mut found = [0; N];
+        for (word, at) in found.iter_mut().zip(at..) {
+            *word = self.word(at)?;
+        }
+        Some(found)
+    }
+
+    #[inline]
+    fn tail(self, skipped: u64) -> Option<Self> {
         match self {
-            Self::Whole(words) => words.get(index(at)).map(|word| word.get()),
+            Self::Whole(words) => words.tail(skipped).map(Self::Whole),
+            Self::Split { words, from, len } => words.block(from.checked_add(skipped)?, from + len),
+        }
+    }
+
+    #[inline]
+    fn field(self, at: u64, width: u32) -> Option<u64> {
+        if let Self::Whole(words) = self {
+            return words.field(at, width);
+        }
+        if width == 0 {
+            return Some(0);
+        }
+        let (number, shift) = (at / 64, at % 64);
+        let rest = self.rest(number);
+        let mut value = rest.word(0)? >> shift;
+        if shift + u64::from(width) > 64 {
+            value |= rest.word(1).or_else(|| self.word(number + 1))? << (64 - shift);
+        }
+        Some(value & mask(width))
+    }
+}
+
+impl Block<'_> {
+    /// The words from word `at` on that lie in one piece with it; none outside.
+    #[inline]
+    fn rest(&self, at: u64) -> &[U64] {
+        match self {
+            Self::Whole(words) => words.get(index(at)..).unwrap_or_default(),
             Self::Split { words, from, len } => {
-                if at < *len {
-                    words.word(from + at)
-                } else {
-                    None
-                }
+                let rest = if at < *len { words.rest(from + at) } else { &[] };
+                let inside = len.saturating_sub(at).min(rest.len() as u64);
+                rest.get(..index(inside)).unwrap_or_default()
             }
         }
     }
 
     /// Copies as many words as there are places, from word `from` on; `None` if there are not so many.
     #[inline]
-    pub(super) fn copy(&self, from: u64, places: &mut [u64]) -> Option<()> {
-        if let Self::Whole(words) = self {
-            let words = words.get(index(from)..)?.get(..places.len())?;
-            places.iter_mut().zip(words).for_each(|(place, word)| *place = word.get());
-            return Some(());
-        }
-        for (place, at) in places.iter_mut().zip(from..) {
-            *place = self.word(at)?;
+    pub(super) fn copy(&self, from: u64, places: &mut [U64]) -> Option<()> {
+        let (mut at, mut places) = (from, places);
+        while !places.is_empty() {
+            let rest = self.rest(at);
+            let len = rest.len().min(places.len());
+            if len == 0 {
+                return None;
+            }
+            let (here, behind) = places.split_at_mut(len);
+            here.copy_from_slice(rest.get(..len)?);
+            (at, places) = (at + len as u64, behind);
         }
         Some(())
-    }
-
-    /// The field of `width` bits at bit `at`; `None` if it ends outside.
-    #[inline]
-    pub(super) fn field(&self, at: u64, width: u32) -> Option<u64> {
-        if width == 0 {
-            return Some(0);
-        }
-        let (number, shift) = (at / 64, at % 64);
-        let mut value = self.word(number)? >> shift;
-        if shift + u64::from(width) > 64 {
-            value |= self.word(number + 1)? << (64 - shift);
-        }
-        Some(value & mask(width))
     }
 
     /// The checksum of the words, of which the first counts without its low half: that is where the sum stands.

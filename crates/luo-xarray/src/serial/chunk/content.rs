@@ -6,7 +6,7 @@ use super::gauge::position_of;
 use super::lines::{Along, Lines};
 use crate::serial::run::{Run, Step};
 use crate::serial::set::Bitmap;
-use crate::serial::wide::{LANES, Portable, Wide};
+use crate::serial::wide::{LANES, Task, Wide};
 use crate::serial::{CHUNK_LEN, CHUNK_SHIFT};
 
 /// Positions in a chunk, as an index.
@@ -100,15 +100,22 @@ impl Scratch {
         self.len += len;
     }
 
-    /// Takes the slots that do not hold `hole`.
+    /// Takes the slots that do not hold `hole`; if none does, only notes that.
     #[expect(clippy::inline_always, reason = "compiled for the level of its caller")]
     #[inline(always)]
     pub(in crate::serial) fn take<W: Wide>(&mut self, wide: W, slots: &[u64; SLOTS], hole: u64) {
         self.clear();
         let (groups, _) = slots.as_chunks::<LANES>();
         let (each, _) = EACH.as_chunks::<LANES>();
-        for ((word, group), each) in self.present.words_mut().iter_mut().zip(groups).zip(each) {
+        for (word, group) in self.present.words_mut().iter_mut().zip(groups) {
             *word = !wide.equal(group, hole);
+        }
+        if self.present == Bitmap::FULL {
+            // Whoever asks for the content finds it in the slots themselves.
+            self.len = SLOTS;
+            return;
+        }
+        for ((word, group), each) in self.present.words().iter().zip(groups).zip(each) {
             let places = self.values.get_mut(self.len..).and_then(|rest| rest.first_chunk_mut());
             let positions = self.positions.get_mut(self.len..).and_then(|rest| rest.first_chunk_mut());
             if let (Some(places), Some(positions)) = (places, positions) {
@@ -154,10 +161,10 @@ impl Scratch {
 
     /// Writes values that lie by position, and holes.
     #[inline]
-    pub(super) fn overlay(&self, slots: &mut [u64; SLOTS], hole: u64) {
+    pub(super) fn overlay(&self, present: &Bitmap, slots: &mut [u64; SLOTS], hole: u64) {
         let (groups, _) = self.values.as_chunks::<LANES>();
         let (places, _) = slots.as_chunks_mut::<LANES>();
-        for ((places, group), &word) in places.iter_mut().zip(groups).zip(self.present.words()) {
+        for ((places, group), &word) in places.iter_mut().zip(groups).zip(present.words()) {
             if word == u64::MAX {
                 *places = *group;
                 continue;
@@ -188,10 +195,26 @@ impl Scratch {
     }
 }
 
-/// The runs of neighbours in the chunk with this number, each as long as it can be within it.
-pub(in crate::serial) fn each_run(number: u64, content: &Content<'_>, mut take: impl FnMut(Run)) {
-    let highest = content.values.iter().copied().max().unwrap_or(0);
-    let lines = Lines::of(Portable, content, Along::Neighbours, highest);
+/// Takes the runs of neighbours in the chunk with this number, each as long as it can be within it.
+pub(in crate::serial) struct EachRun<'c, T> {
+    pub(in crate::serial) number: u64,
+    pub(in crate::serial) content: &'c Content<'c>,
+    pub(in crate::serial) take: T,
+}
+
+impl<T: FnMut(Run)> Task for EachRun<'_, T> {
+    type Output = ();
+
+    #[expect(clippy::inline_always, reason = "compiled for the level that runs it")]
+    #[inline(always)]
+    fn run<W: Wide>(self, wide: W) {
+        let Self { number, content, take } = self;
+        let highest = content.values.iter().copied().max().unwrap_or(0);
+        each_run(&Lines::of(wide, content, Along::Neighbours, highest), number, content, take);
+    }
+}
+
+fn each_run(lines: &Lines, number: u64, content: &Content<'_>, mut take: impl FnMut(Run)) {
     let base = number << CHUNK_SHIFT;
     let mut rank = 0;
     while rank < CHUNK_LEN {

@@ -20,11 +20,11 @@ mod write;
 #[cfg(test)]
 mod tests;
 
-pub(super) use content::{Content, SLOTS, Scratch, each_run, linear};
+pub(super) use content::{Content, EachRun, SLOTS, Scratch, linear};
 pub(super) use decode::Decoder;
 pub(super) use gauge::{ChunkLines, ChunkStat, Form};
 pub(super) use read::{Leaf, LeafRuns};
-pub(super) use write::write_leaf;
+pub(super) use write::{Room, write_leaf};
 
 use super::CHUNK_LEN;
 use super::set::Shape;
@@ -54,7 +54,8 @@ impl LeafShape {
         Shape::of(self.runs)
     }
 
-    #[inline]
+    #[expect(clippy::inline_always, reason = "compiled for the level of its caller")]
+    #[inline(always)]
     fn layout(&self) -> Layout {
         let presence = if self.own_reference { u64::BITS } else { 0 };
         let starts = presence + if self.entries == CHUNK_LEN { 0 } else { self.presence().bits() };

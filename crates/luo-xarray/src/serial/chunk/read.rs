@@ -6,13 +6,13 @@ use crate::serial::run::{Run, Step};
 use crate::serial::set::Bitmap;
 use crate::serial::wide::Wide;
 use crate::serial::wire::{LeafOrder, LeafShape};
-use crate::serial::words::Block;
+use crate::serial::words::{Block, Source};
 use crate::serial::{CHUNK_LEN, CHUNK_SHIFT};
 
 /// A leaf where it lies. Its bytes are not believed.
 #[derive(Clone, Copy, Debug)]
-pub(in crate::serial) struct Leaf<'v> {
-    pub(super) body: Block<'v>,
+pub(in crate::serial) struct Leaf<S> {
+    pub(super) body: S,
     /// The first bit of the leaf in the body.
     pub(super) at: u64,
     pub(super) shape: LeafShape,
@@ -24,7 +24,7 @@ pub(in crate::serial) struct Leaf<'v> {
 /// The runs of a leaf between holes, ascending. After an error it ends.
 #[derive(Clone, Debug)]
 pub(in crate::serial) struct LeafRuns<'v> {
-    leaf: Leaf<'v>,
+    leaf: Leaf<Block<'v>>,
     /// The index of the chunk's position 0.
     base: u64,
     presence: Bitmap,
@@ -52,11 +52,12 @@ pub(super) const NO_START: &str = "a leaf whose first run does not start at its 
 const NO_VALUE: &str = "a run whose values leave the range of u64";
 pub(super) const NO_STEP: &str = "a step with an unknown number";
 
-impl<'v> Leaf<'v> {
+impl<S: Source> Leaf<S> {
     /// The leaf of `shape` at bit `at` of a table's body.
-    #[inline]
+    #[expect(clippy::inline_always, reason = "compiled for the level of its caller")]
+    #[inline(always)]
     pub(in crate::serial) fn new(
-        body: Block<'v>,
+        body: S,
         at: u64,
         shape: LeafShape,
         reference: u64,
@@ -73,7 +74,7 @@ impl<'v> Leaf<'v> {
         let mut rank = position;
         if self.shape.entries < CHUNK_LEN {
             let at = self.at + u64::from(self.layout.presence);
-            let named = self.shape.presence().through(wide, &self.body, at, position).ok_or(OUTSIDE)?;
+            let named = self.shape.presence().through(wide, self.body, at, position).ok_or(OUTSIDE)?;
             let is_named = named.count > 0 && named.last == position;
             if is_named == self.shape.names_holes() {
                 return Ok(None);
@@ -91,28 +92,32 @@ impl<'v> Leaf<'v> {
             LeafOrder::Rank => rank,
         };
         let at = self.at + u64::from(self.layout.starts);
-        let start = self.shape.starts().through(wide, &self.body, at, along).ok_or(OUTSIDE)?;
+        let start = self.shape.starts().through(wide, self.body, at, along).ok_or(OUTSIDE)?;
         let number = start.count.checked_sub(1).ok_or(NO_START)?;
         let distance = u64::from(along - start.last);
         self.step(number)?.apply(self.value(number)?, distance).ok_or(NO_VALUE).map(Some)
     }
 
     /// The first value of run `number`.
-    #[inline]
+    #[expect(clippy::inline_always, reason = "compiled for the level of its caller")]
+    #[inline(always)]
     fn value(&self, number: u32) -> Result<u64, &'static str> {
         let at = self.at + u64::from(self.layout.values + number * self.shape.width);
         let value = self.body.field(at, self.shape.width).ok_or(OUTSIDE)?;
         self.reference.checked_add(value).ok_or(NO_VALUE)
     }
 
-    #[inline]
+    #[expect(clippy::inline_always, reason = "compiled for the level of its caller")]
+    #[inline(always)]
     fn step(&self, number: u32) -> Result<Step, &'static str> {
         let width = self.shape.alphabet.width();
         let at = self.at + u64::from(self.layout.steps + number * width);
         let letter = self.body.field(at, width).ok_or(OUTSIDE)?;
         self.shape.alphabet.step(letter).ok_or(NO_STEP)
     }
+}
 
+impl<'v> Leaf<Block<'v>> {
     /// The runs of the leaf, for the chunk with this number.
     pub(in crate::serial) fn runs(&self, number: u64) -> Result<LeafRuns<'v>, &'static str> {
         let mut presence = Bitmap::FULL;

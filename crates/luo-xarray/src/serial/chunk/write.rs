@@ -8,8 +8,8 @@ use crate::serial::set::Bitmap;
 use crate::serial::wide::{LANES, Wide};
 use crate::serial::wire::{LeafOrder, LeafShape};
 
-/// Room for the fields of one leaf, of one width at a time.
-type Room = [u64; SLOTS + LANES];
+/// Room for the fields of one width. It can be used for one leaf after the other.
+pub(in crate::serial) type Room = [u64; SLOTS];
 
 /// Writes the leaf of a chunk. `reference` is the segment's, `min` the chunk's lowest value.
 #[expect(clippy::inline_always, reason = "compiled for the level of its caller")]
@@ -21,6 +21,7 @@ pub(in crate::serial) fn write_leaf<W: Wide>(
     content: &Content<'_>,
     lines: &ChunkLines,
     fields: &mut Fields,
+    room: &mut Room,
 ) {
     let mut reference = segment;
     if shape.own_reference {
@@ -31,29 +32,29 @@ pub(in crate::serial) fn write_leaf<W: Wide>(
         let named = if shape.names_holes() { content.present.complement() } else { content.present };
         shape.presence().write(&named, fields);
     }
-    let mut room: Room = [0; SLOTS + LANES];
+    let (values, shape_of_starts) = (content.values, shape.starts());
     let runs = match shape.order {
-        LeafOrder::Single => content.entries(),
+        LeafOrder::Single => {
+            for (place, value) in room.iter_mut().zip(values) {
+                *place = value.wrapping_sub(reference);
+            }
+            values.len()
+        }
         LeafOrder::Index => {
             let starts = &lines.by_index.starts;
             let starts = if content.is_full() { *starts } else { at_positions(starts, content.positions) };
-            shape.starts().write(&starts, fields);
-            steps(wide, shape, &lines.by_index, fields, &mut room);
-            gather(content.values, &lines.by_index.starts, &mut room)
+            shape_of_starts.write(&starts, fields);
+            steps(wide, shape, &lines.by_index, fields, room);
+            gather(values, &lines.by_index.starts, reference, room)
         }
         LeafOrder::Rank => {
-            shape.starts().write(&lines.by_rank.starts, fields);
-            steps(wide, shape, &lines.by_rank, fields, &mut room);
-            gather(content.values, &lines.by_rank.starts, &mut room)
+            shape_of_starts.write(&lines.by_rank.starts, fields);
+            steps(wide, shape, &lines.by_rank, fields, room);
+            gather(values, &lines.by_rank.starts, reference, room)
         }
     };
     assert!(runs == shape.runs as usize, "a chunk is written as it was measured");
-    let first_values = if shape.order == LeafOrder::Single { content.values } else { room.split_at(runs).0 };
-    let mut offsets: Room = [0; SLOTS + LANES];
-    for (offset, value) in offsets.iter_mut().zip(first_values) {
-        *offset = value.wrapping_sub(reference);
-    }
-    fields.put_all(offsets.split_at(runs).0, shape.width);
+    fields.put_all(room.split_at(runs).0, shape.width);
 }
 
 /// The positions of the entries with these ranks.
@@ -71,20 +72,18 @@ fn at_positions(ranks: &Bitmap, positions: &[u64]) -> Bitmap {
     at
 }
 
-/// The values at these ranks, together; how many.
+/// The values at these ranks, together, less the reference; how many.
 #[inline]
-fn gather(values: &[u64], ranks: &Bitmap, room: &mut Room) -> usize {
-    let mut places = room.iter_mut();
+fn gather(values: &[u64], ranks: &Bitmap, reference: u64, room: &mut Room) -> usize {
     let mut len = 0;
     for (word, values) in ranks.words().iter().zip(values.chunks(LANES)) {
-        let mut word = *word;
-        len += word.count_ones() as usize;
-        while word != 0 {
-            if let (Some(value), Some(place)) = (values.get(word.trailing_zeros() as usize), places.next()) {
-                *place = *value;
-            }
+        let (mut word, count) = (*word, word.count_ones() as usize);
+        for place in room.get_mut(len..len + count).unwrap_or_default() {
+            let value = values.get(word.trailing_zeros() as usize).copied().unwrap_or(0);
+            *place = value.wrapping_sub(reference);
             word &= word - 1;
         }
+        len += count;
     }
     len
 }

@@ -4,15 +4,15 @@ use core::ops::RangeInclusive;
 
 use crate::serial::chunk::{Leaf, LeafRuns};
 use crate::serial::run::Run;
-use crate::serial::wide::Wide;
-use crate::serial::wire::{ChunkWord, PartHead};
-use crate::serial::words::Block;
+use crate::serial::wide::{Level, Task, Wide};
+use crate::serial::wire::{ChunkWord, LeafShape, PartHead};
+use crate::serial::words::{Block, Source};
 use crate::serial::{CHUNK_LEN, CHUNK_SHIFT};
 
 /// A table where it lies. Its bytes are not believed.
 #[derive(Clone, Copy, Debug)]
-pub(in crate::serial) struct Table<'v> {
-    body: Block<'v>,
+pub(in crate::serial) struct Table<S> {
+    body: S,
     /// The numbers of the first chunk and of the last.
     first: u64,
     last: u64,
@@ -22,23 +22,35 @@ pub(in crate::serial) struct Table<'v> {
 /// The runs of a table, cut at the borders of chunks and at holes, ascending. After an error it ends.
 #[derive(Clone, Debug)]
 pub(in crate::serial) struct TableRuns<'v> {
-    table: Table<'v>,
+    table: Table<Block<'v>>,
     /// The next chunk; `None` past the last.
     next: Option<u64>,
     leaf: Option<LeafRuns<'v>>,
 }
 
-/// What one chunk is.
-pub(in crate::serial) enum Chunk<'v> {
-    Absent,
-    Linear(Run),
-    Leaf(Leaf<'v>),
+/// Looking an index up in its chunk, which has this word and a leaf.
+struct GetInLeaf<S> {
+    table: Table<S>,
+    word: u64,
+    index: u64,
 }
 
-impl<'v> Table<'v> {
+/// The last position of a chunk.
+const LAST: u64 = CHUNK_LEN as u64 - 1;
+const BAD_WORD: &str = "a chunk word of an unknown kind";
+const NO_VALUE: &str = "a chunk whose values leave the range of u64";
+
+/// What one chunk is.
+pub(in crate::serial) enum Chunk<S> {
+    Absent,
+    Linear(Run),
+    Leaf(Leaf<S>),
+}
+
+impl<S: Source> Table<S> {
     /// The table with this record; the directory was checked.
     #[inline]
-    pub(in crate::serial) fn new(head: &PartHead, body: Block<'v>) -> Result<Self, &'static str> {
+    pub(in crate::serial) fn new(head: &PartHead, body: S) -> Result<Self, &'static str> {
         let (first, last) = (head.first >> CHUNK_SHIFT, head.last >> CHUNK_SHIFT);
         if body.len() < 1 + (last - first + 1) {
             return Err("a table that is too short for its chunks");
@@ -56,7 +68,7 @@ impl<'v> Table<'v> {
         (1 + (self.last - self.first + 1)) * u64::BITS as u64
     }
 
-    pub(in crate::serial) const fn body(&self) -> Block<'v> {
+    pub(in crate::serial) const fn body(&self) -> S {
         self.body
     }
 
@@ -70,34 +82,59 @@ impl<'v> Table<'v> {
     }
 
     #[inline]
-    pub(in crate::serial) fn chunk(&self, number: u64) -> Result<Chunk<'v>, &'static str> {
+    pub(in crate::serial) fn chunk(&self, number: u64) -> Result<Chunk<S>, &'static str> {
         let word = self.word(number)?;
-        match ChunkWord::decode(word).ok_or("a chunk word of an unknown kind")? {
+        match ChunkWord::decode(word).ok_or(BAD_WORD)? {
             ChunkWord::Absent => Ok(Chunk::Absent),
             ChunkWord::Linear { value, step } => {
                 let first = number << CHUNK_SHIFT;
                 let value = self.reference.checked_add(value);
-                let run = value
-                    .and_then(|value| Run::from_bounds(first, first | u64::from(CHUNK_LEN - 1), value, step));
-                run.map(Chunk::Linear).ok_or("a chunk whose values leave the range of u64")
+                let run = value.and_then(|value| Run::from_bounds(first, first | LAST, value, step));
+                run.map(Chunk::Linear).ok_or(NO_VALUE)
             }
-            ChunkWord::Leaf { at, shape } => {
-                Leaf::new(self.body, self.leaves() + at, shape, self.reference).map(Chunk::Leaf)
-            }
+            ChunkWord::Leaf { at, shape } => self.leaf(at, shape).map(Chunk::Leaf),
         }
     }
 
     /// The value at an index between the first and the last of the record.
-    #[expect(clippy::inline_always, reason = "compiled for the level of its caller")]
-    #[inline(always)]
-    pub(in crate::serial) fn get<W: Wide>(&self, wide: W, index: u64) -> Result<Option<u64>, &'static str> {
-        match self.chunk(index >> CHUNK_SHIFT)? {
-            Chunk::Absent => Ok(None),
-            Chunk::Linear(run) => Ok(run.value_at(index)),
-            Chunk::Leaf(leaf) => leaf.get(wide, index),
+    #[inline]
+    pub(in crate::serial) fn get(&self, level: Level, index: u64) -> Result<Option<u64>, &'static str> {
+        let word = self.word(index >> CHUNK_SHIFT)?;
+        if ChunkWord::is_leaf(word) {
+            return level.run(GetInLeaf { table: *self, word, index });
+        }
+        match ChunkWord::decode(word).ok_or(BAD_WORD)? {
+            ChunkWord::Absent => Ok(None),
+            ChunkWord::Linear { value, step } => {
+                let value = self.reference.checked_add(value).ok_or(NO_VALUE)?;
+                // All of the chunk's values are there, or none.
+                step.apply(value, LAST).ok_or(NO_VALUE)?;
+                Ok(step.apply(value, index & LAST))
+            }
+            ChunkWord::Leaf { .. } => unreachable!("told apart above"),
         }
     }
 
+    #[inline]
+    fn leaf(&self, at: u64, shape: LeafShape) -> Result<Leaf<S>, &'static str> {
+        Leaf::new(self.body, self.leaves() + at, shape, self.reference)
+    }
+}
+
+impl<S: Source> Task for GetInLeaf<S> {
+    type Output = Result<Option<u64>, &'static str>;
+
+    #[expect(clippy::inline_always, reason = "compiled for the level that runs it")]
+    #[inline(always)]
+    fn run<W: Wide>(self, wide: W) -> Self::Output {
+        match ChunkWord::decode(self.word) {
+            Some(ChunkWord::Leaf { at, shape }) => self.table.leaf(at, shape)?.get(wide, self.index),
+            _ => Err(BAD_WORD),
+        }
+    }
+}
+
+impl<'v> Table<Block<'v>> {
     pub(in crate::serial) const fn runs(&self) -> TableRuns<'v> {
         TableRuns { table: *self, next: Some(self.first), leaf: None }
     }

@@ -2,9 +2,9 @@
 
 use core::ops::RangeInclusive;
 
-use crate::serial::chunk::{Content, SLOTS, Scratch, each_run, linear};
+use crate::serial::chunk::{Content, EachRun, SLOTS, Scratch, linear};
 use crate::serial::run::{Joiner, Run};
-use crate::serial::wide::{Portable, Wide};
+use crate::serial::wide::{Task, Wide, best};
 use crate::serial::{CHUNK_LEN, CHUNK_SHIFT};
 
 /// The entries of one segment. There is at least one.
@@ -91,15 +91,32 @@ impl Source for Slots<'_> {
         Loaded::Mixed(Content::full(slots))
     }
 
-    fn each_run(&self, mut take: impl FnMut(Run)) {
+    fn each_run(&self, take: impl FnMut(Run)) {
+        best(EachOf { slots: self, take });
+    }
+}
+
+/// All runs of neighbours of slots.
+struct EachOf<'s, T> {
+    slots: &'s Slots<'s>,
+    take: T,
+}
+
+impl<T: FnMut(Run)> Task for EachOf<'_, T> {
+    type Output = ();
+
+    #[expect(clippy::inline_always, reason = "compiled for the level that runs it")]
+    #[inline(always)]
+    fn run<W: Wide>(self, wide: W) {
+        let Self { slots, mut take } = self;
         let mut joiner = Joiner::new();
         let mut scratch = Scratch::default();
         let mut push = |run: Run| joiner.push(run).into_iter().for_each(&mut take);
-        for number in self.chunks() {
-            match self.load(Portable, number, &mut scratch) {
+        for number in slots.chunks() {
+            match slots.load(wide, number, &mut scratch) {
                 Loaded::Absent => {}
                 Loaded::Linear(run) => push(run),
-                Loaded::Mixed(content) => each_run(number, &content, &mut push),
+                Loaded::Mixed(content) => EachRun { number, content: &content, take: &mut push }.run(wide),
             }
         }
         joiner.finish().into_iter().for_each(take);

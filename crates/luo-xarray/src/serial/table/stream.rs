@@ -3,9 +3,9 @@
 use alloc::vec::Vec;
 
 use super::gauge::{Bounds, Extent, ListEstimate};
-use crate::serial::chunk::{ChunkStat, Form, Scratch};
+use crate::serial::chunk::{ChunkStat, Content, Form, Scratch};
 use crate::serial::run::Run;
-use crate::serial::wide::Portable;
+use crate::serial::wide::{Task, Wide, best};
 use crate::serial::{CHUNK_LEN, CHUNK_SHIFT, TABLE_RUNS_MIN};
 
 /// Measures a segment while its runs pass by, in at most 64 KiB: the few runs of a sparse segment, or one
@@ -25,6 +25,22 @@ struct Many {
     /// The chunk whose runs pass by.
     number: u64,
     scratch: Scratch,
+}
+
+/// Measuring the chunk with this number.
+struct Measure<'c> {
+    number: u64,
+    content: &'c Content<'c>,
+}
+
+impl Task for Measure<'_> {
+    type Output = ChunkStat;
+
+    #[expect(clippy::inline_always, reason = "compiled for the level that runs it")]
+    #[inline(always)]
+    fn run<W: Wide>(self, wide: W) -> ChunkStat {
+        ChunkStat::of(wide, self.number, self.content).0
+    }
 }
 
 impl SegmentGauge {
@@ -75,7 +91,7 @@ impl Many {
 
     fn close(&mut self) {
         if let Some(content) = self.scratch.content() {
-            let (stat, _) = ChunkStat::of(Portable, self.number, &content);
+            let stat = best(Measure { number: self.number, content: &content });
             let (first, last) = content.ends(self.number);
             self.extent.add(&stat, first, last);
             self.bounds.add(&stat);

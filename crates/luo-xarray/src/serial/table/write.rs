@@ -4,7 +4,7 @@ use super::gauge::{Extent, TablePlan};
 use super::source::{Loaded, Source};
 use crate::serial::CHUNK_SHIFT;
 use crate::serial::bits::{BitWriter, Fields, Sink};
-use crate::serial::chunk::{ChunkStat, Form, Scratch, write_leaf};
+use crate::serial::chunk::{ChunkStat, Form, Room, SLOTS, Scratch, write_leaf};
 use crate::serial::wide::Wide;
 use crate::serial::wire::{ChunkWord, Kind, PartHead};
 
@@ -28,6 +28,7 @@ impl TablePlan {
         self.write_words(sink);
         let mut writer = BitWriter::new(sink);
         let (mut scratch, mut fields) = (Scratch::default(), Fields::default());
+        let mut room: Room = [0; SLOTS];
         let mut mixed = self.lines.iter();
         let mut lines_of = |wanted| mixed.find(|(number, _)| *number == wanted).map(|(_, lines)| *lines);
         for (stat, form) in &self.chunks {
@@ -44,7 +45,15 @@ impl TablePlan {
                 unreachable!("a table is written from the entries that were measured")
             };
             fields.clear();
-            write_leaf(wide, shape, (self.extent.reference, stat.min), &content, &lines, &mut fields);
+            write_leaf(
+                wide,
+                shape,
+                (self.extent.reference, stat.min),
+                &content,
+                &lines,
+                &mut fields,
+                &mut room,
+            );
             writer.append(&fields);
         }
         writer.finish();

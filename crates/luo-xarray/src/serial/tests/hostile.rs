@@ -126,7 +126,8 @@ fn probe(bytes: &[u8]) -> bool {
     let cut = pieces(bytes, 24);
     let cut = SerialView::open(&cut).unwrap();
     for index in &indices {
-        assert_eq!(view.get(*index), cut.get(*index));
+        assert_eq!(view.get(*index), view.get_anywhere(*index), "guessed and searched for");
+        assert_eq!(view.get(*index), cut.get(*index), "in one piece and in several");
     }
     let verified = view.verify();
     assert_eq!(verified.is_ok(), cut.verify().is_ok());

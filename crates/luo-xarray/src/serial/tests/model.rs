@@ -127,6 +127,7 @@ proptest! {
             for near in [index.saturating_sub(1), *index, index.saturating_add(1), dice.next()] {
                 let expected = map.get(&near).copied();
                 prop_assert_eq!(whole.get(near), Ok(expected));
+                prop_assert_eq!(whole.get_anywhere(near), Ok(expected));
                 prop_assert_eq!(cut.get(near), Ok(expected));
             }
         }

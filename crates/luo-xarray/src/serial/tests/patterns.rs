@@ -128,6 +128,7 @@ fn read_back(view: &SerialView<'_>, entries: &[(u64, u64)]) {
     let some = entries.len().div_ceil(5000).max(1);
     for (at, (index, value)) in entries.iter().enumerate().step_by(some) {
         assert_eq!(view.get(*index), Ok(Some(*value)), "index {index}");
+        assert_eq!(view.get_anywhere(*index), Ok(Some(*value)), "index {index}");
         let after = entries.get(at + 1).map_or(u64::MAX, |(next, _)| next - 1);
         if *index < after {
             assert_eq!(view.get(index + 1), Ok(None), "behind index {index}");
