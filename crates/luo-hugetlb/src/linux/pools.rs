@@ -41,11 +41,16 @@ pub(super) fn read(sys: &Path) -> Result<Vec<Pool>, HostError> {
     Ok(pools)
 }
 
+/// Where the kernel counts the pages of a size on all nodes.
+pub(super) fn count_of(sys: &Path, page_size: PageSize) -> PathBuf {
+    sys.join(format!("kernel/mm/hugepages/hugepages-{}kB/nr_hugepages", page_size.bytes() >> 10))
+}
+
 /// Adds pages to a pool, or takes them from it. By how many it changed.
 pub(super) fn resize(sys: &Path, page_size: PageSize, node: Node, by: i64) -> io::Result<u64> {
     let name = format!("hugepages-{}kB/nr_hugepages", page_size.bytes() >> 10);
-    let of_node = sys.join(format!("devices/system/node/node{}/hugepages", node.0)).join(&name);
-    let path = if of_node.exists() { of_node } else { sys.join("kernel/mm/hugepages").join(&name) };
+    let of_node = sys.join(format!("devices/system/node/node{}/hugepages", node.0)).join(name);
+    let path = if of_node.exists() { of_node } else { count_of(sys, page_size) };
     let before = number(&path)?;
     fs::write(&path, format!("{}", before.saturating_add_signed(by)))?;
     Ok(number(&path)?.abs_diff(before))
