@@ -6,13 +6,13 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 use luo_core::{Adopted, Identity, Luo, SessionName, Token};
 use luo_guestmemfd::{Binding, Flags, GuestMemfd, Port as _, Vm};
-use luo_hugetlb::{HugetlbFile, Port as _};
+use luo_hugetlb::{HugetlbFile, Loan, Port as _};
 use luo_kho::FRAME_BYTES;
 use luo_kho::process::ProcessKho;
 use luo_memfd::{Memfd, Port as _};
 
 use crate::guest::Layout;
-use crate::huge::{self, HugeError, Loan};
+use crate::huge::{self, HugeError};
 
 /// What `/proc` calls the memfds.
 const NAME: &str = "luo-vmm-guest";
@@ -62,7 +62,7 @@ impl Backing {
     pub(crate) fn borrow(self, bytes: u64) -> Result<Option<Loan>, HugeError> {
         match self {
             Self::Memfd | Self::GuestMemfd => Ok(None),
-            Self::Hugetlb => huge::borrow(bytes),
+            Self::Hugetlb => huge::borrow(bytes).map(Some),
         }
     }
 
