@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use crate::bench::{Bench, Floor};
-use crate::machine::{Backing, Kind};
+use crate::machine::{Backing, Kind, Retrieve};
 use crate::vmm::Sabotage;
 
 /// A small virtual machine monitor whose guest survives the replacement of the program that runs it.
@@ -72,6 +72,9 @@ pub(crate) struct Shape {
     /// What guest memory is made of.
     #[arg(long, value_name = "SORT", default_value = "memfd")]
     pub(crate) backing: Backing,
+    /// What each new program makes of the guest_memfds that it gets.
+    #[arg(long, value_name = "WAY", default_value = "map-old")]
+    pub(crate) retrieve: Retrieve,
 }
 
 /// How long each side waits for the other.

@@ -21,7 +21,7 @@ use anyhow::{Context as _, Result};
 use clap::Args;
 
 use crate::cli::{Carrier, parse_size};
-use crate::machine::{Backing, available};
+use crate::machine::{Backing, Retrieve, available};
 use crate::trace::{Mark, Remembered};
 
 pub(crate) use floor::{Floor, run as run_floor};
@@ -55,12 +55,17 @@ pub(crate) struct Bench {
     /// What guest memory is made of: one after the other, to compare them in one run.
     #[arg(long, value_name = "SORT,..", value_delimiter = ',', default_values = ["memfd"])]
     backing: Vec<Backing>,
+    /// What each new program makes of the guest_memfds that it gets.
+    #[arg(long, value_name = "WAY", default_value = "map-old")]
+    retrieve: Retrieve,
 }
 
 /// What was measured of one way across, at one size of memory. Times are in nanoseconds.
 struct Measured {
     carrier: Carrier,
     backing: Backing,
+    /// Whether guest memory is copied in each pause.
+    copied: bool,
     /// Bytes of guest memory.
     memory: u64,
     blackouts: Vec<u64>,
@@ -91,6 +96,7 @@ impl Measured {
         Self {
             carrier,
             backing,
+            copied: false,
             memory,
             blackouts: Vec::new(),
             floors: Vec::new(),
@@ -151,7 +157,8 @@ pub(crate) fn run(bench: &Bench) -> Result<ExitCode> {
                 }
             };
             let mut measured = Measured::new(carrier, backing, memory);
-            measured.measure(bench.updates, &mut near)?;
+            measured.copied = !backing.arrives_as_it_is(bench.retrieve);
+            measured.measure((bench.updates, bench.retrieve), &mut near)?;
             println!("{}", table::draw(&measured));
             all.push(measured);
         }
@@ -169,9 +176,9 @@ fn free() -> Option<u64> {
 
 impl Measured {
     /// Updates a guest again and again.
-    fn measure(&mut self, updates: u64, near: &mut Near) -> Result<()> {
+    fn measure(&mut self, (updates, retrieve): (u64, Retrieve), near: &mut Near) -> Result<()> {
         let (carrier, memory) = (self.carrier, self.memory);
-        let mut subject = Subject::start(memory, self.backing)?;
+        let mut subject = Subject::start(memory, self.backing, retrieve)?;
         thread::sleep(SETTLE);
         // The length of a stretch is that of an update: the first one is for this, and for caches.
         let mut length = TAIL;

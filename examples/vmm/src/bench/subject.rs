@@ -15,7 +15,7 @@ use super::observer::Counter;
 use crate::cli::Carrier;
 use crate::control::{Reply, ask};
 use crate::folder::Folder;
-use crate::machine::Backing;
+use crate::machine::{Backing, Retrieve};
 use crate::trace::{Remembered, Trace};
 
 /// For a guest to boot, and for an answer: all of memory may have to be written or compared.
@@ -34,17 +34,19 @@ pub(super) struct Subject {
 
 impl Subject {
     /// Starts one with a vCPU and so many bytes of memory, all of it written.
-    pub(super) fn start(memory: u64, backing: Backing) -> Result<Self> {
+    pub(super) fn start(memory: u64, backing: Backing, retrieve: Retrieve) -> Result<Self> {
         // Successors are orphans when their predecessors leave: they become ours.
         set_child_subreaper(Some(getpid()))?;
         let home = tempfile::Builder::new().prefix("luo-vmm-bench-").tempdir()?;
         let folder = Folder::open(home.path())?;
         let backing = backing.to_possible_value().ok_or_else(|| anyhow!("memory of no sort"))?;
+        let retrieve = retrieve.to_possible_value().ok_or_else(|| anyhow!("a way without a name"))?;
         let mut child = Command::new(std::env::current_exe()?)
             .args(["run", "--vcpus=1", "--guest=kvm"])
             .arg(format!("--dir={}", folder.path().display()))
             .arg(format!("--memory={memory}"))
             .arg(format!("--backing={}", backing.get_name()))
+            .arg(format!("--retrieve={}", retrieve.get_name()))
             .stdin(Stdio::null())
             .spawn()?;
         let pid = i32::try_from(child.id()).ok().and_then(Pid::from_raw).context("no such process")?;

@@ -89,6 +89,11 @@ fn targets(measured: &Measured) -> String {
     let half = |values: &[u64]| percentile(values, 50).unwrap_or(u64::MAX);
     let (blackout, floor) = (half(&measured.blackouts), half(&measured.floors));
     let mut text = format!("p50 is {} times the floor.\n", ratio(blackout, floor));
+    if measured.copied {
+        let rate = measured.memory.saturating_mul(1_000_000_000).checked_div(blackout).unwrap_or(0);
+        return text
+            + &format!("Guest memory is copied in the pause: {} MiB in a second of it.\n", rate >> 20);
+    }
     let mut target = |what: String, found: u64, most: u64| {
         let verdict = if found <= most { "met" } else { "MISSED" };
         let _never = writeln!(text, "- {what}: {} of {} ms: {verdict}", ms(found), ms(most));
@@ -133,7 +138,8 @@ pub(super) fn close(all: &[Measured]) -> String {
 /// How other sorts of memory compare with memfds in the same run.
 fn beside_memfds(all: &[Measured]) -> String {
     let mut text = String::new();
-    for measured in all.iter().filter(|measured| measured.backing != Backing::Memfd) {
+    // A pause in which all of memory is copied is compared with nothing that does not grow with memory.
+    for measured in all.iter().filter(|measured| measured.backing != Backing::Memfd && !measured.copied) {
         let Measured { carrier, backing, memory, blackouts, .. } = measured;
         let beside = all.iter().find(|other| {
             (other.carrier, other.backing, other.memory) == (*carrier, Backing::Memfd, *memory)

@@ -46,6 +46,8 @@ impl Guest {
         let kind = kind.to_possible_value().ok_or_else(|| anyhow!("a guest without a name"))?;
         let backing = demo.shape.backing.to_possible_value();
         let backing = backing.ok_or_else(|| anyhow!("memory of no sort"))?;
+        let retrieve =
+            demo.shape.retrieve.to_possible_value().ok_or_else(|| anyhow!("a way without a name"))?;
         let mut child = Command::new(std::env::current_exe()?)
             .arg("run")
             .arg("--dir")
@@ -54,6 +56,7 @@ impl Guest {
             .args(["--vcpus", &demo.shape.vcpus.to_string()])
             .args(["--guest", kind.get_name()])
             .args(["--backing", backing.get_name()])
+            .args(["--retrieve", retrieve.get_name()])
             .stdin(Stdio::null())
             .spawn()?;
         let since = Instant::now();

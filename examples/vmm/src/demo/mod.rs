@@ -17,10 +17,10 @@ use std::time::Duration;
 use anyhow::{Context as _, Result};
 use indicatif::{ProgressBar, ProgressStyle};
 
-use crate::cli::{Carrier, Carriers, Demo};
+use crate::cli::{Carrier, Carriers, Demo, Shape};
 use crate::control::Reply;
 use crate::guest::Layout;
-use crate::machine::{Backing, Kind, available};
+use crate::machine::{Backing, Kind, Retrieve, available};
 use crate::trace::Remembered;
 
 use guest::Guest;
@@ -67,7 +67,7 @@ impl Story {
 pub(crate) fn run(demo: &Demo) -> Result<ExitCode> {
     let layout = Layout::new(demo.shape.memory, demo.shape.vcpus)?;
     let kind = choose(demo.shape.guest);
-    let title = title(kind, demo.shape.backing, &layout);
+    let title = title(kind, demo.shape, &layout);
     println!("{title}");
     // Given back when the guest is gone.
     let _loan = demo.shape.backing.borrow(layout.bytes())?;
@@ -100,15 +100,16 @@ fn choose(asked: Option<Kind>) -> Kind {
     }
 }
 
-fn title(kind: Kind, backing: Backing, layout: &Layout) -> String {
+fn title(kind: Kind, shape: Shape, layout: &Layout) -> String {
     let what = match kind {
         Kind::Kvm => "A KVM guest",
         Kind::Thread => "A guest of threads (NOT a virtual machine: its steps are done in Rust)",
     };
-    let memory = match backing {
-        Backing::Memfd => "memfds",
-        Backing::Hugetlb => "huge pages",
-        Backing::GuestMemfd => "guest_memfds",
+    let memory = match (shape.backing, shape.retrieve) {
+        (Backing::Memfd, _) => "memfds",
+        (Backing::Hugetlb, _) => "huge pages",
+        (Backing::GuestMemfd, Retrieve::MapOld) => "guest_memfds",
+        (Backing::GuestMemfd, Retrieve::CopyIntoNew) => "guest_memfds, copied in each update",
     };
     format!("{what} with {} vCPUs and {} MiB of memory in {memory}", layout.vcpus(), layout.bytes() >> 20)
 }

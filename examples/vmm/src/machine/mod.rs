@@ -37,7 +37,7 @@ pub(crate) use error::MachineError;
 pub(crate) use floor::Bare;
 pub(crate) use kvm::available;
 pub(crate) use memory::{Mapped, Populate};
-pub(crate) use region::{Backing, RegionFile};
+pub(crate) use region::{Backing, RegionFile, Retrieve};
 pub(crate) use saver::{MachineSaver, Saved};
 
 use kvm::KvmMachine;

@@ -30,6 +30,17 @@ pub(crate) enum Backing {
     GuestMemfd,
 }
 
+/// What a successor makes of the guest_memfds that it gets. Files of other sorts are always used as they are.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum)]
+pub(crate) enum Retrieve {
+    /// It maps them. The pause does not grow with memory; the first program's machine stays in the kernel with them.
+    #[default]
+    MapOld,
+    /// It copies them into guest_memfds of its own machine, to which its slots are bound. All of memory is copied in the
+    /// pause: a deadline of --blackout-ms may have to be longer.
+    CopyIntoNew,
+}
+
 /// The file of a region.
 #[derive(Clone, Debug)]
 pub(crate) enum RegionFile {
@@ -41,7 +52,23 @@ pub(crate) enum RegionFile {
     GuestMemfd(GuestMemfd),
 }
 
+impl Retrieve {
+    /// The handler's word for it.
+    pub(crate) const fn of_handler(self) -> luo_guestmemfd::Retrieve {
+        match self {
+            Self::MapOld => luo_guestmemfd::Retrieve::MapOld,
+            Self::CopyIntoNew => luo_guestmemfd::Retrieve::CopyIntoNew,
+        }
+    }
+}
+
 impl Backing {
+    /// Whether the files that arrive in the descriptors are those that a successor goes on with, so that it can make its machine
+    /// in them beforehand.
+    pub(crate) fn arrives_as_it_is(self, retrieve: Retrieve) -> bool {
+        self != Self::GuestMemfd || retrieve == Retrieve::MapOld
+    }
+
     /// A machine for the files: only some sorts are made by one.
     ///
     /// # Errors

@@ -19,7 +19,7 @@ use parking_lot::Mutex;
 use super::begin::{kind_of, preserve};
 use super::sabotage::{Sabotage, few_descriptors};
 use super::{Keeper, Vmm, parts, update};
-use crate::cli::{Limits, Run};
+use crate::cli::{Limits, Run, Shape};
 use crate::control::{self, Reply};
 use crate::folder::Folder;
 use crate::guest::Layout;
@@ -78,7 +78,7 @@ pub(super) fn by_socket(run: Run, folder: Folder, predecessor: u32) -> Result<Vm
     // The manifest only: this place is not used.
     let trace = Arc::new(Trace::nowhere()?);
     let nobody = parts::saved(layout.vcpus(), (Vec::new(), None), std::io::sink(), &trace);
-    let manifest = parts::registry(&nobody, run.vmm_version)?.manifest().to_bytes();
+    let manifest = parts::registry(&nobody, &run)?.manifest().to_bytes();
     let mut arrival = connect(folder.handover(predecessor), &manifest, terms(run.limits))?;
     let warmed = Successor::new(&mut arrival, run, folder)
         .and_then(|successor| successor.warm_up(&arrival, layout).map(|()| successor));
@@ -105,22 +105,25 @@ impl Successor {
         let serial = File::from(serial);
         let log = serial.try_clone().context("the log of the serial port cannot be shared")?;
         let saved = parts::saved(run.shape.vcpus, (Vec::new(), None), log, &trace);
-        let registry = parts::registry(&saved, run.vmm_version)?;
+        let registry = parts::registry(&saved, &run)?;
         Ok(Self { registry, saved, trace, serial, control, caller, folder, run })
     }
 
-    /// Makes the machine. Its pages are put in place, and nothing is changed in them.
+    /// Makes the machine. Its pages are put in place, and nothing is changed in them. Where the guest is to be copied into files
+    /// that are not there yet, only the virtual machine is made.
     fn warm_up(&self, arrival: &Arrival, layout: Layout) -> Result<()> {
-        let backing = self.run.shape.backing;
+        let Shape { backing, retrieve, guest, .. } = self.run.shape;
+        let vm = backing.vm()?;
+        let mut saved = self.saved.lock();
+        saved.vm.clone_from(&vm);
+        if !backing.arrives_as_it_is(retrieve) {
+            return Ok(());
+        }
         let files = arrival.segments().map(|(_, file)| backing.arrived(file.try_clone_to_owned()?));
         let files = files.collect::<std::io::Result<Vec<_>>>()?;
-        let vm = backing.vm()?;
         let memory = Mapped::new(&layout, &files, vm.as_ref(), Populate::Now)?;
-        let mut saved = self.saved.lock();
-        saved.vm = vm;
         let (devices, trace) = (Arc::clone(&saved.devices), Arc::clone(&self.trace));
-        let kind = kind_of(self.run.shape.guest);
-        let mut machine = Machine::new(kind, layout, memory, devices, trace)?;
+        let mut machine = Machine::new(kind_of(guest), layout, memory, devices, trace)?;
         machine.rehearse(Version(self.run.vmm_version))?;
         saved.machine = Some(machine);
         Ok(())

@@ -68,6 +68,7 @@ fn arguments(run: &Run) -> Vec<String> {
         arguments.extend(value.map(|value| format!("--{option}={}", value.get_name())));
     };
     named("backing", run.shape.backing.to_possible_value());
+    named("retrieve", run.shape.retrieve.to_possible_value());
     named("guest", run.shape.guest.and_then(|kind| kind.to_possible_value()));
     named("sabotage", run.sabotage.and_then(|sabotage| sabotage.to_possible_value()));
     let Limits { blackout_ms, warm_up_ms } = run.limits;
