@@ -63,8 +63,7 @@ impl Retrieve {
 }
 
 impl Backing {
-    /// Whether the files that arrive in the descriptors are those that a successor goes on with, so that it can make its machine
-    /// in them beforehand.
+    /// Whether the files that arrive are those that a successor goes on with: then it can make its machine beforehand.
     pub(crate) fn arrives_as_it_is(self, retrieve: Retrieve) -> bool {
         self != Self::GuestMemfd || retrieve == Retrieve::MapOld
     }

@@ -12,12 +12,13 @@ use std::time::Duration;
 use anyhow::{Context as _, Result, anyhow, bail};
 use luo_core::{Luo, Registry, Stuck, Updated, Version};
 use luo_guestmemfd::Vm;
+use luo_guestmemfd::linux::Slots;
 use luo_kho::Owned;
 use luo_kho::process::{Arrival, Control, Listener, ProcessKho, Request, Terms, connect};
 use parking_lot::Mutex;
 
 use super::begin::{kind_of, preserve};
-use super::sabotage::{Sabotage, few_descriptors};
+use super::sabotage::{Sabotage, few_descriptors, no_room_to_map, slot_in_the_way};
 use super::{Keeper, Vmm, parts, update};
 use crate::cli::{Limits, Run, Shape};
 use crate::control::{self, Reply};
@@ -109,8 +110,8 @@ impl Successor {
         Ok(Self { registry, saved, trace, serial, control, caller, folder, run })
     }
 
-    /// Makes the machine. Its pages are put in place, and nothing is changed in them. Where the guest is to be copied into files
-    /// that are not there yet, only the virtual machine is made.
+    /// Makes the machine. Its pages are put in place, and nothing is changed in them. Where the guest is to be copied into
+    /// files that are not there yet, only the virtual machine is made.
     fn warm_up(&self, arrival: &Arrival, layout: Layout) -> Result<()> {
         let Shape { backing, retrieve, guest, .. } = self.run.shape;
         let vm = backing.vm()?;
@@ -119,6 +120,8 @@ impl Successor {
         if !backing.arrives_as_it_is(retrieve) {
             return Ok(());
         }
+        no_room_to_map(self.run.sabotage);
+        let _in_the_way = slot_in_the_way(self.run.sabotage, vm.as_ref())?;
         let files = arrival.segments().map(|(_, file)| backing.arrived(file.try_clone_to_owned()?));
         let files = files.collect::<std::io::Result<Vec<_>>>()?;
         let memory = Mapped::new(&layout, &files, vm.as_ref(), Populate::Now)?;
@@ -163,6 +166,7 @@ impl Successor {
         let mut adopted = Luo::adopt(kho, registry).map_err(|stuck| stuck.error)?;
         let session = parts::session()?;
         let shape = self.run.shape;
+        let _in_the_way = self.obstruct(sabotage)?;
         let regions = Layout::new(shape.memory, shape.vcpus)?.regions().len();
         let files = (0..regions)
             .map(|region| shape.backing.retrieve(&mut adopted, (session, parts::token(region))))
@@ -184,6 +188,19 @@ impl Successor {
         let (updated, owned) = adopted.commit().map_err(|stuck| stuck.error)?;
         self.trace.mark(Mark::Committed);
         Ok((updated, owned))
+    }
+
+    /// For tests: as in [`warm_up`](Self::warm_up), for a successor that was not warmed up.
+    fn obstruct(&self, sabotage: Option<Sabotage>) -> Result<Option<Slots>> {
+        let mut saved = self.saved.lock();
+        if saved.machine.is_some() {
+            return Ok(None);
+        }
+        no_room_to_map(sabotage);
+        if sabotage == Some(Sabotage::SlotInTheWay) && saved.vm.is_none() {
+            saved.vm = self.run.shape.backing.vm()?;
+        }
+        Ok(slot_in_the_way(sabotage, saved.vm.as_ref())?)
     }
 
     /// Lets go of what carried everything, and gets ready for the next update. The guest runs already: if this fails it goes

@@ -4,6 +4,7 @@
 //! to be what it was when the guest was stopped, and an update by each carrier has to succeed.
 #![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "what goes wrong in a test panics")]
 
+mod backings;
 mod footprint;
 mod guest;
 
