@@ -29,6 +29,7 @@
 mod door;
 mod file;
 mod port;
+mod spread;
 mod vm;
 mod window;
 

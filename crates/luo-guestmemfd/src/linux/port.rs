@@ -17,6 +17,7 @@ use luo_kho::{ByteLen, FRAME_BYTES, FrameCount, FrameRange, KhoError, Memory, pr
 use rustix::fs::{FileType, FsWord, fstat, fstatfs, readlink};
 use rustix::io::{Errno, FdFlags, fcntl_getfd, fcntl_setfd};
 
+use super::spread::spread;
 use super::{GuestMemfd, Vm, Window};
 use crate::port::{Look, Port, Sort};
 use crate::{Facts, GuestMemfdError, HostError, VmType};
@@ -176,8 +177,12 @@ impl Port for Linux {
     }
 
     fn write(&self, (_, window): &Self::Draft, page: u64, bytes: &[u8]) -> Result<(), HostError> {
-        populate_new(window, page..page + ByteLen::of(bytes.len()).get() / FRAME_BYTES)?;
-        window.write(page * FRAME_BYTES, bytes).map_err(refused("to write a mapping"))
+        spread(page..page + ByteLen::of(bytes.len()).get() / FRAME_BYTES, |pages| {
+            let [from, to] = [pages.start, pages.end].map(|end| ByteLen::new((end - page) * FRAME_BYTES));
+            let part = bytes.get(from.as_usize()..to.as_usize()).unwrap_or_default();
+            populate_new(window, &pages)?;
+            window.write(pages.start * FRAME_BYTES, part).map_err(refused("to write a mapping"))
+        })
     }
 
     fn transfer(
@@ -186,9 +191,11 @@ impl Port for Linux {
         (_, to): &Self::Draft,
         pages: Range<u64>,
     ) -> Result<(), GuestMemfdError> {
-        self.touch(from, pages.clone())?;
-        populate_new(to, pages.clone())?;
-        Ok(from.copy_to(to, &pages).map_err(refused("to copy from mapping to mapping"))?)
+        spread(pages, |pages| {
+            self.touch(from, pages.clone())?;
+            populate_new(to, &pages)?;
+            Ok(from.copy_to(to, &pages).map_err(refused("to copy from mapping to mapping"))?)
+        })
     }
 
     fn complete(
@@ -223,8 +230,8 @@ impl Port for Linux {
 }
 
 /// Pages of a new file, before they are written.
-fn populate_new(window: &Window, pages: Range<u64>) -> Result<(), HostError> {
-    window.populate(&pages, true).map_err(refused("madvise(MADV_POPULATE_WRITE)"))
+fn populate_new(window: &Window, pages: &Range<u64>) -> Result<(), HostError> {
+    window.populate(pages, true).map_err(refused("madvise(MADV_POPULATE_WRITE)"))
 }
 
 fn set_close_on_exec(file: &GuestMemfd, close: bool) -> Result<(), HostError> {
