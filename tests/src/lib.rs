@@ -29,6 +29,7 @@ mod vcpus;
 mod build;
 mod guest;
 mod host;
+mod flaky;
 mod program;
 mod promises;
 pub mod story;
@@ -45,6 +46,7 @@ pub mod actor;
 
 pub use build::{Build, NOTE, POOL, VCPUS};
 pub use file::{Contents, NO_COPY, Pin, STAYS, SimFile};
+pub use flaky::{Flaky, Fuse};
 pub use guest::Guest;
 pub use host::{By, Host, assert_no_frames, carrier, frame_count, nobody, refused, session};
 pub use journal::{Act, Entry, Journal, Pen, Planned, PlannedPanic, ProgramId, Who};

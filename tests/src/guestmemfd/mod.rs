@@ -10,7 +10,6 @@ mod simulated;
 mod vault;
 
 pub use crossing::{Crossed, cross};
-pub use flaky::Flaky;
 pub use machines::VmFixture;
 #[cfg(target_os = "linux")]
 pub use real::{RealFixture, alone, portrait, unsupported};

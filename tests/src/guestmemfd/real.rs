@@ -10,9 +10,9 @@ use luo_kho::FRAME_BYTES as PAGE;
 use rustix::fs::{FallocateFlags, fallocate};
 use rustix::io::{FdFlags, fcntl_getfd, fcntl_setfd};
 
+use super::Portrait;
 use super::simulated::{FILES, TELLINGS, tell};
-use super::{Flaky, Portrait};
-use crate::memfd::Fuse;
+use crate::flaky::{Flaky, Fuse};
 
 /// Real guest_memfds.
 #[derive(Debug)]

@@ -13,9 +13,9 @@ use rustix::fs::{
 };
 use rustix::io::{Errno, FdFlags, fcntl_getfd, fcntl_setfd};
 
+use super::PAGE;
 use super::guest::{Portrait, portrait, store};
-use super::{Flaky, PAGE};
-use crate::memfd::Fuse;
+use crate::flaky::{Flaky, Fuse};
 
 /// Real memfds of 2 MiB pages, whose names begin as no others do.
 #[derive(Debug)]

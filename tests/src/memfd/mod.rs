@@ -10,7 +10,6 @@ mod simulated;
 #[cfg(target_os = "linux")]
 mod update;
 
-pub use flaky::{Flaky, Fuse};
 #[cfg(target_os = "linux")]
 pub use ground::{InProcess, ProcessGround};
 #[cfg(target_os = "linux")]
