@@ -209,6 +209,12 @@ real! {
 }
 
 real! {
+    fn an_exec_closes_a_new_file() {
+        assert!(Linux::new().look(&guest(1, &[])).unwrap().close_on_exec);
+    }
+}
+
+real! {
     fn whether_an_exec_closes_it_crosses() {
         for way in WAYS {
             for flags in [FdFlags::CLOEXEC, FdFlags::empty()] {

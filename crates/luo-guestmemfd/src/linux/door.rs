@@ -21,6 +21,7 @@ use kvm_bindings::{
 };
 use kvm_ioctls::{Error, VmFd};
 use luo_kho::{ByteLen, FRAME_BYTES};
+use rustix::io::{FdFlags, fcntl_setfd};
 use vm_memory::MmapRegion;
 
 use super::{GuestMemfd, Vm, Window};
@@ -51,12 +52,14 @@ pub(super) fn populate(mapping: &MmapRegion, pages: &Range<u64>, write: bool) ->
     if done == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
 }
 
-/// Makes a guest_memfd for this machine.
+/// Makes a guest_memfd for this machine. An exec closes it, as it closes the machine: KVM has no flag for that.
 pub(super) fn create(vm: &VmFd, size: u64, flags: u64) -> Result<OwnedFd, Error> {
     let wanted = kvm_create_guest_memfd { size, flags, ..kvm_create_guest_memfd::default() };
     let raw = vm.create_guest_memfd(wanted)?;
     // SAFETY: the kernel has just opened it for this call, so nobody else owns it.
-    Ok(unsafe { OwnedFd::from_raw_fd(raw) })
+    let made = unsafe { OwnedFd::from_raw_fd(raw) };
+    fcntl_setfd(&made, FdFlags::CLOEXEC).map_err(|errno| Error::new(errno.raw_os_error()))?;
+    Ok(made)
 }
 
 /// The slots of a machine in which its guest sees a file. They are gone when this is dropped.

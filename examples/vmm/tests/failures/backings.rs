@@ -251,3 +251,20 @@ fn a_new_machine_that_cannot_have_the_copies_is_given_up() {
     ];
     fail(in_guest_memfds(test, &[COPIED]), &updates);
 }
+
+/// Nothing of its predecessors: neither their files nor, through those, their virtual machines.
+fn updates_leave_nothing(test: &str, carrier: &str) {
+    if let Some(guest) = in_guest_memfds(test, &[]) {
+        crate::leaves_nothing(guest, carrier, 50);
+    }
+}
+
+#[test]
+fn fifty_updates_by_socket_leave_no_guest_memfds_behind() {
+    updates_leave_nothing("fifty_updates_by_socket_leave_no_guest_memfds_behind", SOCKET);
+}
+
+#[test]
+fn fifty_updates_by_exec_leave_no_guest_memfds_behind() {
+    updates_leave_nothing("fifty_updates_by_exec_leave_no_guest_memfds_behind", EXEC);
+}
