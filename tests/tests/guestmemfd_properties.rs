@@ -10,7 +10,7 @@ use luo_core::conformance::{Ground, SimGround};
 use luo_core::{Passage, Registry, Token};
 use luo_guestmemfd::sim::{SimGuestMemfd, SimHost};
 use luo_guestmemfd::{
-    Binding, Flags, GuestMemfd, GuestMemfds, Linux, Port, Retrieve, Sharing, Vm, VmType, Vms,
+    Binding, Flags, GuestMemfd, GuestMemfds, Linux, Port, RUNS_MAX, Retrieve, Sharing, Vm, VmType, Vms,
 };
 use luo_tests::guestmemfd::{Crossed, alone, cross, portrait, unsupported};
 use luo_tests::memfd::ProcessGround;
@@ -206,6 +206,19 @@ real! {
             assert_eq!(runs, [(0..0x800, Sharing::Shared), (0x800..1 << 40, Sharing::Private)]);
         }
     }
+}
+
+/// As many runs as are carried, and a last one that comes before the freeze: it would not be read again.
+#[test]
+fn a_run_too_many_is_refused_in_freeze_too() {
+    let host = SimHost::new();
+    let file = host.guest_memfd(None, 4, Flags::OPEN);
+    let run = |nth: u64| file.told().share(2 * nth..2 * nth + 1, Sharing::Shared).unwrap();
+    (0..RUNS_MAX).for_each(run);
+    simulated(&host, std::slice::from_ref(&file), nothing).unwrap();
+    let refused = simulated(&host, std::slice::from_ref(&file), || run(RUNS_MAX)).unwrap_err();
+    assert!(refused.contains("65537 runs, of which 65536 can be carried"), "{refused}");
+    assert!(refused.contains("failed to freeze"), "{refused}");
 }
 
 real! {
