@@ -26,7 +26,7 @@ pub struct HeadRoom {
 }
 
 impl HeadRoom {
-    /// One in 16, at least 64: 256 KiB for a small file, 1 GiB for one of 16.
+    /// One in 16, at least 64: 256 KiB for a small file, 1 GiB for a file of 16 GiB.
     pub const DEFAULT: Self = Self {
         one_in: match NonZeroUsize::new(16) {
             Some(share) => share,

@@ -60,7 +60,7 @@ impl Linux {
         if let Some(device) = self.device.get() {
             return Ok(*device);
         }
-        // Whatever the administrator thinks of executable memfds, one of these three can be made.
+        // Whatever the administrator thinks of executable memfds, one of these two can be made.
         let make = |flags| memfd_create("luo-probe", MemfdFlags::CLOEXEC | flags);
         let probe = make(MemfdFlags::NOEXEC_SEAL).or_else(|_| make(MemfdFlags::empty()));
         let probe = probe.map_err(failed("memfd_create"))?;
