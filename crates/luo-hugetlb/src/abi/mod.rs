@@ -26,6 +26,8 @@ pub(crate) const NEWEST: Version = Version(1);
 pub(crate) const READS: VersionRange = VersionRange::up_to(NEWEST);
 /// Versions that this build writes, newest first.
 pub(crate) const WRITES: [Version; 1] = [NEWEST];
+/// As many nodes as Linux can have (`MAX_NUMNODES`), and the unknown one.
+const NODES_MAX: usize = 1025;
 
 /// What is written down of one file.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -71,7 +73,7 @@ pub(crate) enum Frames {
 }
 
 impl Payload {
-    /// The most bytes that a payload of this version takes for a file in this place, on a host with so many nodes.
+    /// The most bytes that a payload of this version takes for a file in this place, or renamed, on a host with so many nodes.
     pub(crate) fn most_bytes(version: Version, place: &Place, nodes: usize) -> ByteLen {
         match version {
             NEWEST => v1::most_bytes(place, nodes),
