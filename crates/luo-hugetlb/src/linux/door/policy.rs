@@ -9,6 +9,8 @@ use crate::Node;
 const PREFERRED: c_int = 1;
 /// Nodes in a mask: as many as Linux can have.
 const NODES: usize = 1024;
+/// The kernel takes a whole register of them.
+const NO_FLAGS: c_ulong = 0;
 const BITS: usize = c_ulong::BITS as usize;
 
 type Mask = [c_ulong; NODES / BITS];
@@ -33,7 +35,7 @@ impl Preferred {
                 before.mask.as_mut_ptr(),
                 NODES,
                 ptr::null::<()>(),
-                0,
+                NO_FLAGS,
             )
         };
         let mut mask: Mask = [0; NODES / BITS];
@@ -68,9 +70,9 @@ mod tests {
                     libc::SYS_get_mempolicy,
                     &raw mut mode,
                     ptr::null::<c_ulong>(),
-                    0,
+                    0usize,
                     ptr::null::<()>(),
-                    0,
+                    NO_FLAGS,
                 )
             };
             (told == 0).then_some(mode)
