@@ -16,6 +16,7 @@ mod page_size;
 mod place;
 mod pool;
 mod port;
+mod lock;
 mod options;
 mod error;
 mod judge;

@@ -12,10 +12,10 @@ use alloc::vec::Vec;
 use luo_core::{
     FreezeScope, Kind, PrepareScope, Record, Refusal, RetrieveScope, SharedObject, Version, VersionRange,
 };
-use spin::Mutex;
 
 use crate::PageSize;
 use crate::abi::{self, counts};
+use crate::lock::Mutex;
 use crate::pool::{NodeCount, Placement};
 
 /// Counts the pages of one size.

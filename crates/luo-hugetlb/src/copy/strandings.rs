@@ -10,9 +10,9 @@ use core::fmt;
 
 use luo_core::Identity;
 use luo_kho::ByteLen;
-use spin::Mutex;
 
 use super::{CHUNK_BYTES, chunks, count};
+use crate::lock::Mutex;
 use crate::pool::Run;
 use crate::{HostError, PageSize, Place, Port};
 

@@ -8,9 +8,9 @@ use core::ops::{Deref, Range};
 use luo_descriptor::sim::{self, refused};
 use luo_kho::ByteLen;
 use luo_kho::sim::SimFile;
-use spin::Mutex;
 
 use super::{ENOSPC, SimHost};
+use crate::lock::Mutex;
 use crate::{Access, Attributes, BLOCK_BYTES, HostError, Node, PageSize, Place, Run, Seals, Status};
 
 /// A reference to a simulated file. Clones share the descriptor.

@@ -21,12 +21,12 @@ use core::sync::atomic::{AtomicBool, Ordering};
 
 use luo_descriptor::sim::Fuse;
 use luo_kho::sim::SimFile;
-use spin::Mutex;
 
 pub use file::SimHuge;
 use file::{Guise, Inode};
 pub use port::{SimDraft, SimStandIn};
 
+use crate::lock::Mutex;
 use crate::{HostError, Name, Node, PageSize, Path, Place, Pool};
 use pools::Pools;
 
