@@ -71,7 +71,7 @@ pub(crate) fn need<P: Port>(port: &P, options: &Options<P>, file: &P::File) -> R
     let placement = Placement::of(&runs);
     let pool = port.pools()?.into_iter().find(|pool| pool.page_size == page_size);
     let given_back = if options.freeing.is_some() { placement.pages() } else { 0 };
-    Ok(Need { page_size, placement, pool, given_back })
+    Ok(Need { page_size, placement, pool, given_back, given_back_to: options.freeing })
 }
 
 /// By reference where the carrier can. What a copy would move is no more than the host keeps for the file.
