@@ -20,7 +20,9 @@ pub fn mounted(test: &str, page_size: PageSize, options: &str, run: impl FnOnce(
         let mounted = Mounted::new(&folder, "hugetlbfs", &options)?;
         run(&mounted.0);
         drop(mounted);
-        std::fs::remove_dir(&folder).map_err(|error| format!("{} was left behind: {error}", folder.display()))
+        let removed = std::fs::remove_dir(&folder);
+        removed.unwrap_or_else(|error| panic!("{} was left behind: {error}", folder.display()));
+        Ok(())
     });
 }
 
