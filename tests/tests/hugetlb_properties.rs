@@ -471,7 +471,7 @@ fn without_huge_pages_every_test_says_that_it_is_skipped_and_why() {
             let reasons: Vec<_> = found.collect();
             assert!(!reasons.is_empty() && reasons.iter().all(|why| !why.is_empty()), "{name}:\n{said}");
         }
-        let why = "this machine has no huge pages of 2048 KiB";
+        let why = "6 pages of 2048 KiB are needed, this host has no pages of that size, nor of any other";
         assert!(said.contains(&format!("SKIPPED: contents_and_holes_cross: {why}")), "{said}");
         assert!(said.contains(&format!("SKIPPED: {every_size}: this machine has no huge pages")), "{said}");
     });

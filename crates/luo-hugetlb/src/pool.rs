@@ -83,7 +83,7 @@ pub struct Need {
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Shortage {
     /// The host has no pages of this size at all.
-    #[error("{needed} pages of {page_size} are needed, this host has no pages of that size, but {}", List(.sizes))]
+    #[error("{needed} pages of {page_size} are needed, this host has no pages of that size, {}", List(.sizes))]
     NoSuchSize {
         /// The size.
         page_size: PageSize,
@@ -234,9 +234,9 @@ impl fmt::Display for Node {
 impl fmt::Display for List<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self.0 {
-            [] => f.write_str("none of any size"),
+            [] => f.write_str("nor of any other"),
             [first, others @ ..] => {
-                write!(f, "of {first}")?;
+                write!(f, "but of {first}")?;
                 others.iter().try_for_each(|size| write!(f, ", {size}"))
             }
         }
@@ -287,7 +287,7 @@ mod tests {
         let said = "1 pages of 1048576 KiB are needed, this host has no pages of that size, but of 2048 KiB";
         assert_eq!(format!("{none}"), said);
         let none = Pool::can_give(&[], PageSize::GIB_1, 1).unwrap_err();
-        assert!(format!("{none}").ends_with("but none of any size"), "{none}");
+        assert!(format!("{none}").ends_with("no pages of that size, nor of any other"), "{none}");
     }
 
     #[test]
