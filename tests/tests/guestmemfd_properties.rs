@@ -4,6 +4,7 @@
 #![cfg(target_os = "linux")]
 #![expect(clippy::unwrap_used, reason = "what goes wrong in a test panics")]
 
+use std::cell::Cell;
 use std::os::fd::AsFd;
 
 use luo_core::conformance::{Ground, SimGround};
@@ -38,6 +39,17 @@ fn update_of(
     files: &[GuestMemfd],
     meanwhile: impl FnOnce(),
 ) -> Result<Crossed<(Vm, Vec<GuestMemfd>)>, String> {
+    update_seen(way, vm, files, meanwhile, || ())
+}
+
+/// As [`update_of`]; `retrieved` looks on, when all is retrieved and nothing is committed.
+fn update_seen(
+    way: Way,
+    vm: &Vm,
+    files: &[GuestMemfd],
+    meanwhile: impl FnOnce(),
+    retrieved: impl Fn(),
+) -> Result<Crossed<(Vm, Vec<GuestMemfd>)>, String> {
     let ground = match way {
         Way::Map | Way::CopyIntoNew => ProcessGround::new(),
         Way::Store => ProcessGround::new().refusing("guest_memfds stay"),
@@ -66,6 +78,7 @@ fn update_of(
             let found: Result<Vec<GuestMemfd>, _> = each.collect();
             let found = found.map_err(|error| error.to_string())?;
             let vm = adopted.retrieve(session("vm"), VM).map_err(|error| error.to_string())?;
+            retrieved();
             Ok((vm, found))
         },
     )
@@ -287,8 +300,13 @@ real! {
         for way in WAYS {
             let file = guest(30, &[0, 9]);
             let before = portrait(&file);
-            one(way, &file, nothing).unwrap();
-            assert_eq!(portrait(&file), before, "nor after it");
+            let looked = Cell::new(0);
+            let look = || {
+                looked.set(looked.get() + 1);
+                assert_eq!(portrait(&file), before, "{way:?}");
+            };
+            update_seen(way, file.vm().unwrap(), std::slice::from_ref(&file), nothing, look).unwrap();
+            assert_eq!((looked.get(), portrait(&file)), (1, before), "nor after it");
         }
     }
 }
