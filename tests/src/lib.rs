@@ -36,6 +36,7 @@ pub mod story;
 pub mod sim;
 pub mod hostile;
 pub mod echo;
+pub mod laws;
 pub mod memfd;
 pub mod guestmemfd;
 pub mod hugetlb;
