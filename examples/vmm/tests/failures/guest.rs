@@ -58,7 +58,7 @@ fn kind() -> &'static str {
     match File::options().read(true).write(true).open("/dev/kvm") {
         Ok(_) => "kvm",
         Err(error) => {
-            eprintln!("SKIPPED for --guest kvm, done with --guest thread: /dev/kvm: {error}");
+            eprintln!("no /dev/kvm: done with --guest thread: {error}");
             "thread"
         }
     }
