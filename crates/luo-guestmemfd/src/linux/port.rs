@@ -1,21 +1,20 @@
 //! The port: each question is one or a few system calls.
 
-use alloc::ffi::CString;
-use alloc::format;
 use alloc::sync::Arc;
 use alloc::vec;
 use alloc::vec::Vec;
 use core::fmt;
 use core::ops::Range;
 use std::io;
-use std::os::fd::{AsFd, AsRawFd};
+use std::os::fd::AsFd;
 use std::sync::OnceLock;
 use std::time::Instant;
 
 use luo_core::{Identity, Refusal};
+use luo_descriptor::linux::{self, failed};
 use luo_kho::{ByteLen, FRAME_BYTES, FrameCount, FrameRange, KhoError, Memory, process};
-use rustix::fs::{FileType, FsWord, fstat, fstatfs, readlink};
-use rustix::io::{Errno, FdFlags, fcntl_getfd, fcntl_setfd};
+use rustix::fs::{FileType, FsWord, fstat, fstatfs};
+use rustix::io::{FdFlags, fcntl_getfd, fcntl_setfd};
 
 use super::spread::spread;
 use super::{GuestMemfd, Vm, Window};
@@ -56,11 +55,6 @@ impl Linux {
     }
 }
 
-/// Names the call that failed.
-fn failed(call: &'static str) -> impl Fn(Errno) -> HostError + Copy {
-    move |errno| HostError { call, errno: errno.raw_os_error() }
-}
-
 /// As [`failed`], for calls that answer with an error of the standard library's.
 fn refused(call: &'static str) -> impl Fn(io::Error) -> HostError + Copy {
     move |error| HostError { call, errno: error.raw_os_error().unwrap_or_default() }
@@ -88,10 +82,7 @@ impl Port for Linux {
     }
 
     fn identity(&self, file: &GuestMemfd) -> Identity {
-        // Asking an open descriptor cannot fail. Were it to, the number is at least nobody else's at this moment.
-        let found = fstat(file).map(|stat| (stat.st_dev, stat.st_ino));
-        let (device, inode) = found.unwrap_or((u64::MAX, file.as_fd().as_raw_fd().unsigned_abs().into()));
-        Identity(u128::from(device) << 64 | u128::from(inode))
+        Identity(linux::number(file.as_fd()))
     }
 
     fn sort(&self, file: &GuestMemfd) -> Result<Sort, HostError> {
@@ -103,8 +94,7 @@ impl Port for Linux {
         if !HOMES.contains(&home) {
             return Ok(Sort::Other);
         }
-        let path = format!("/proc/self/fd/{}", file.as_fd().as_raw_fd());
-        let link: CString = readlink(path.as_str(), Vec::new()).map_err(failed("readlink"))?;
+        let link = linux::link(file.as_fd())?;
         let ours = link.as_bytes().windows(NAME.len()).any(|part| part == NAME);
         Ok(if ours { Sort::GuestMemfd } else { Sort::Other })
     }
