@@ -2,6 +2,7 @@
 
 use alloc::borrow::Cow;
 use alloc::format;
+use alloc::string::ToString as _;
 
 use luo_core::{CopyWhen, Copying, Travel, Verdict};
 use luo_kho::ByteLen;
@@ -44,9 +45,7 @@ fn fit<P: Port>(port: &P, file: &P::File) -> Result<Option<Cow<'static, str>>, H
     let attributes = port.look(file)?;
     let unknown = attributes.seals.unknown();
     if unknown != Seals::NONE {
-        return Ok(Some(
-            format!("it has seals {:#x}, which this build does not know", unknown.bits()).into(),
-        ));
+        return Ok(Some(HugetlbError::StrangeSeals { seals: unknown }.to_string().into()));
     }
     if attributes.status.contains(Status::UNKNOWN) {
         return Ok(Some("its descriptor has status flags that this build does not know".into()));
