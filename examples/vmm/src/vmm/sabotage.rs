@@ -22,6 +22,8 @@ pub(crate) enum Sabotage {
     HangBeforeReady,
     /// New: refuses what is on offer.
     Refuse,
+    /// New: has no machine when it is about to commit.
+    LoseMachine,
     /// New: is killed between offer and commit.
     DieAfterOffer,
     /// New: hangs between offer and commit.
@@ -79,6 +81,7 @@ impl Sabotage {
             }),
             // These need more than a moment; whoever can do them looks for them.
             Self::Refuse
+            | Self::LoseMachine
             | Self::Damage
             | Self::Misread
             | Self::FewDescriptors

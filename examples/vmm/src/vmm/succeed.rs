@@ -9,7 +9,7 @@ use std::os::fd::OwnedFd;
 use std::sync::Arc;
 use std::time::Duration;
 
-use anyhow::{Context as _, Result, anyhow, bail};
+use anyhow::{Context as _, Result, anyhow, bail, ensure};
 use luo_core::{Luo, Registry, Stuck, Updated, Version};
 use luo_guestmemfd::Vm;
 use luo_guestmemfd::linux::Slots;
@@ -150,7 +150,10 @@ impl Successor {
             }
         };
         Sabotage::strike(sabotage, Sabotage::DieAfterCommit);
-        self.saved.lock().machine.as_mut().ok_or_else(|| anyhow!("there is no machine"))?.run(&owned)?;
+        match &mut self.saved.lock().machine {
+            Some(machine) => machine.run(&owned)?,
+            None => unreachable!("`restore` has looked for it"),
+        }
         // The guest runs. Nobody waits for the rest.
         drop(answer);
         Ok(self.settle(updated, owned, came_back))
@@ -184,6 +187,11 @@ impl Successor {
             bail!("sabotage, as asked for: it is refused");
         }
         Sabotage::strike(sabotage, Sabotage::CommitLate);
+        if sabotage == Some(Sabotage::LoseMachine) {
+            self.saved.lock().machine = None;
+        }
+        // Nobody could run the guest: better to know now than behind the commit.
+        ensure!(self.saved.lock().machine.is_some(), "no machine arrived");
         self.trace.mark(Mark::Restored);
         let (updated, owned) = adopted.commit().map_err(|stuck| stuck.error)?;
         self.trace.mark(Mark::Committed);

@@ -32,6 +32,16 @@ fn a_successor_by_exec_that_refuses_is_heard() {
     fails(EXEC, &["--sabotage=refuse"], "the new program refused: sabotage, as asked for");
 }
 
+#[test]
+fn a_successor_by_socket_without_a_machine_does_not_commit() {
+    fails(SOCKET, &["--sabotage=lose-machine"], "refused: no machine arrived");
+}
+
+#[test]
+fn a_successor_by_exec_without_a_machine_does_not_commit() {
+    fails(EXEC, &["--sabotage=lose-machine"], "the new program refused: no machine arrived");
+}
+
 /// What a program of version 1 says of a state that is written as version 2 only.
 const NOT_KNOWN: &str = "`vmm-machine` was written as [v2], this build reads v1";
 
