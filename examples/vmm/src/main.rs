@@ -10,6 +10,8 @@ mod folder;
 mod huge;
 mod control;
 mod vmm;
+mod subject;
+mod percentile;
 mod demo;
 mod bench;
 

@@ -5,6 +5,7 @@ use core::fmt::Write as _;
 use super::Measured;
 use crate::cli::Carrier;
 use crate::machine::Backing;
+use crate::percentile::percentile;
 
 /// Percent of measurements, and what the columns are called; 100 is the largest.
 const COLUMNS: [(usize, &str); 4] = [(50, "p50"), (90, "p90"), (99, "p99"), (100, "max")];
@@ -13,13 +14,6 @@ const COLUMNS: [(usize, &str); 4] = [(50, "p50"), (90, "p90"), (99, "p99"), (100
 const SOCKET_ABOVE: u64 = 100_000;
 const EXEC_ABOVE: u64 = 1_500_000;
 const OUTSIDE: u64 = 800_000;
-
-/// The smallest value that is not below so many percent of all.
-pub(super) fn percentile(values: &[u64], percent: usize) -> Option<u64> {
-    let mut sorted = values.to_vec();
-    sorted.sort_unstable();
-    sorted.get((sorted.len() * percent).div_ceil(100).saturating_sub(1)).copied()
-}
 
 /// Nanoseconds as milliseconds.
 fn ms(nanoseconds: u64) -> String {
@@ -162,11 +156,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn percentiles_are_values_that_occurred() {
-        let many: Vec<_> = (1..=200).rev().collect();
-        let found = [50, 90, 99, 100].map(|percent| percentile(&many, percent).unwrap());
-        assert_eq!(found, [100, 180, 198, 200]);
-        assert_eq!(percentile(&[], 50), None);
+    fn numbers_have_the_digits_that_matter() {
         assert_eq!((ms(1_234_567).as_str(), ratio(3, 2).as_str()), ("1.234", "1.50"));
     }
 

@@ -54,7 +54,7 @@ pub(crate) enum Kind {
     Thread,
 }
 
-/// Permission to enter vCPUs: who makes one shows that the guest is his.
+/// Permission to enter vCPUs: who makes one shows that the guest is theirs.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Entry(());
 
