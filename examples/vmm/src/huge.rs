@@ -30,11 +30,12 @@ pub(crate) fn check(bytes: u64) -> Result<(), HugeError> {
     Ok(Pool::can_give(&Linux::new().pools()?, PAGE, PAGE.pages(bytes))?)
 }
 
-/// Makes the pool large enough for so many bytes, where it is not and this user may.
+/// Makes the pool large enough for so many bytes, where it is not and this user may. Says so if it has to wait for others.
 ///
 /// # Errors
 ///
 /// [`HugeError`]: with what is still missing.
 pub(crate) fn borrow(bytes: u64) -> Result<Loan, HugeError> {
-    Ok(Loan::borrow(PAGE, PAGE.pages(bytes))?)
+    let waits = || eprintln!("waiting for the pool of huge pages: somebody else has borrowed from it");
+    Ok(Loan::borrow_telling(PAGE, PAGE.pages(bytes), waits)?)
 }

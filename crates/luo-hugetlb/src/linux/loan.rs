@@ -3,7 +3,7 @@
 //! A pool is everybody's, so one loan of a size at a time is open on a host: a lock on the kernel's own file keeps the other
 //! borrowers waiting, in whatever process they are. Who takes pages without borrowing any is not kept from it.
 
-use std::fs::File;
+use std::fs::{File, TryLockError};
 use std::io;
 use std::path::{Path, PathBuf};
 
@@ -57,13 +57,30 @@ impl Loan {
     ///
     /// [`LoanError`].
     pub fn borrow(page_size: PageSize, pages: u64) -> Result<Self, LoanError> {
-        Self::of(SYS.as_ref(), page_size, pages)
+        Self::borrow_telling(page_size, pages, || ())
     }
 
-    fn of(sys: &Path, page_size: PageSize, pages: u64) -> Result<Self, LoanError> {
+    /// As [`borrow`](Self::borrow). If somebody else has a loan it calls `waits` before it waits.
+    ///
+    /// # Errors
+    ///
+    /// [`LoanError`].
+    pub fn borrow_telling(page_size: PageSize, pages: u64, waits: impl FnOnce()) -> Result<Self, LoanError> {
+        Self::of(SYS.as_ref(), page_size, pages, waits)
+    }
+
+    fn of(sys: &Path, page_size: PageSize, pages: u64, waits: impl FnOnce()) -> Result<Self, LoanError> {
         pool(sys, page_size, pages)?;
         let lock = File::open(count_of(sys, page_size)).map_err(refused("open(nr_hugepages)"))?;
-        lock.lock().map_err(refused("flock(nr_hugepages)"))?;
+        let locked = match lock.try_lock() {
+            Err(TryLockError::WouldBlock) => {
+                waits();
+                lock.lock()
+            }
+            Err(TryLockError::Error(error)) => Err(error),
+            Ok(()) => Ok(()),
+        };
+        locked.map_err(refused("flock(nr_hugepages)"))?;
         let mut loan = Self { sys: sys.into(), page_size, added: 0, _lock: lock };
         let missing = pages.saturating_sub(pool(sys, page_size, pages)?.unreserved());
         if missing > 0 {
@@ -135,7 +152,7 @@ mod tests {
     #[test]
     fn a_pool_that_is_large_enough_is_left_as_it_is() {
         let sys = sys("enough", 9, 7);
-        let loan = Loan::of(&sys, PageSize::MIB_2, 7).unwrap();
+        let loan = Loan::of(&sys, PageSize::MIB_2, 7, || panic!("it waits")).unwrap();
         assert_eq!((loan.added(), &*all(&sys)), (0, "9"));
         drop(loan);
         assert_eq!(all(&sys), "9");
@@ -143,13 +160,22 @@ mod tests {
     }
 
     #[test]
+    fn who_has_to_wait_is_told() {
+        let sys = sys("waits", 9, 7);
+        let first = Loan::of(&sys, PageSize::MIB_2, 1, || ()).unwrap();
+        let second = Loan::of(&sys, PageSize::MIB_2, 1, || drop(first));
+        assert_eq!(second.unwrap().added(), 0);
+        std::fs::remove_dir_all(sys).unwrap();
+    }
+
+    #[test]
     fn what_a_pool_does_not_give_is_named_and_what_it_gave_goes_back() {
         // Nobody counts the pages that are added here as free ones.
         let sys = sys("short", 9, 7);
-        let short = Loan::of(&sys, PageSize::MIB_2, 8).unwrap_err();
+        let short = Loan::of(&sys, PageSize::MIB_2, 8, || ()).unwrap_err();
         let said = "8 pages of 2048 KiB are needed, 7 can be had (node 0: 7 free): 1 are missing";
         assert_eq!((alloc::format!("{short}"), &*all(&sys)), (said.into(), "9"));
-        let none = Loan::of(&sys, PageSize::GIB_1, 1).unwrap_err();
+        let none = Loan::of(&sys, PageSize::GIB_1, 1, || ()).unwrap_err();
         assert!(matches!(none, LoanError::Shortage(Shortage::NoSuchSize { needed: 1, .. })), "{none}");
         std::fs::remove_dir_all(sys).unwrap();
     }
