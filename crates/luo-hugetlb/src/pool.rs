@@ -93,7 +93,11 @@ pub enum Shortage {
         sizes: Vec<PageSize>,
     },
     /// Too few are free.
-    #[error("{needed} pages of {page_size} are needed, {available} can be had{had}: {} are missing", .needed.saturating_sub(*.available), had = ByNode(.nodes))]
+    #[error(
+        "{needed} pages of {page_size} are needed, {available} can be had{had}: {} are missing",
+        .needed.saturating_sub(*.available),
+        had = ByNode(.nodes)
+    )]
     TooFew {
         /// The size.
         page_size: PageSize,

@@ -10,7 +10,7 @@
 //! | | prepare | freeze |
 //! |---|---|---|
 //! | nobody can change the contents: sealed against writing and shrinking | copies all | looks whether the file is as it was |
-//! | a dirty log | copies all, then rounds | copies what the log says; searches for holes again if the host keeps another number of pages than it should |
+//! | a dirty log | copies all, then rounds | copies what the log says; searches again if the number of pages is another |
 //! | neither | reserves | copies all |
 
 mod placing;
