@@ -1,5 +1,5 @@
-//! What a guest_memfd costs in an update, mapped and copied, beside a plain copy of as many bytes in the same run; and what
-//! holes cost.
+//! What a guest_memfd costs in an update, mapped and copied, beside a plain copy of as many bytes in the same run; and
+//! what holes cost.
 //!
 //! ```sh
 //! cargo xtask bench guestmemfd [MiB]

@@ -3,7 +3,8 @@
 //! - A [`Host`] is a simulated machine with one [`Guest`], and a [`Journal`] of everything that participants are asked.
 //! - A [`Build`] is a program as it was compiled. [`Host::found`] starts the first [`Program`]; a [`Successor`] takes
 //!   over from it.
-//! - A [`SimFile`] is a file; its [handler](Keeper) copies it. [`Pool`]s are shared by files; [`Vcpus`] are a subsystem.
+//! - A [`SimFile`] is a file; its [handler](Keeper) copies it. [`Pool`]s are shared by files; [`Vcpus`] are a
+//!   subsystem.
 //!
 //! A scenario is a few lines:
 //!

@@ -1,6 +1,6 @@
-//! Promise: every property of a guest_memfd crosses an update, or the update says why it cannot. One test for each, on real
-//! guest_memfds, mapped, copied into new ones, and copied into preserved frames; on simulated ones where a machine cannot
-//! be asked to do it.
+//! Promise: every property of a guest_memfd crosses an update, or the update says why it cannot. One test for each, on
+//! real guest_memfds, mapped, copied into new ones, and copied into preserved frames; on simulated ones where a machine
+//! cannot be asked to do it.
 #![cfg(target_os = "linux")]
 #![expect(clippy::unwrap_used, reason = "what goes wrong in a test panics")]
 
@@ -254,7 +254,8 @@ real! {
 }
 
 real! {
-    /// The file is held still by nobody: a hole that is punched until freeze is a hole, a page that is written is there.
+    /// The file is held still by nobody: a hole that is punched until freeze is a hole, a page that is written is
+    /// there.
     fn what_is_written_and_punched_until_freeze_crosses() {
         for way in WAYS {
             let file = guest(100, &[0, 1, 2, 50]);

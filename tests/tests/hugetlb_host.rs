@@ -1,5 +1,5 @@
-//! Promise: what no machine should have to show is shown on the simulated one: broken memory, pages on several nodes, and the
-//! pools of a kernel that knows at boot how many pages are preserved.
+//! Promise: what no machine should have to show is shown on the simulated one: broken memory, pages on several nodes,
+//! and the pools of a kernel that knows at boot how many pages are preserved.
 #![expect(clippy::unwrap_used, reason = "what goes wrong in a test panics")]
 
 use luo_core::conformance::{Ground, SimGround};
@@ -126,7 +126,8 @@ fn a_pool_takes_fewer_pages_at_boot_and_has_what_it_was_configured_to_in_the_end
         let mut carrier = ground.carrier(Box::new(|| {
             let mut adopted = Luo::adopt(ground.successor()?, far()).map_err(|stuck| stuck.error).unwrap();
             let file: SimHuge = adopted.retrieve(session("vm"), Token(0)).unwrap();
-            // 3 + 1 pages of the one size are there already: the pool took so many less, and has those of the first file.
+            // 3 + 1 pages of the one size are there already: the pool took so many less, and has those of the first
+            // file.
             assert_eq!(pool(SMALL).nodes, [node(0, 8, 6), node(1, 3, 2)]);
             let (updated, _owned) = adopted.commit().map_err(|stuck| stuck.error).unwrap();
             updated

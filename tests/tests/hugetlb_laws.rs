@@ -1,5 +1,5 @@
-//! The handler of huge pages keeps every law: on simulated files and on real ones, by reference, by copy, and by a copy that
-//! frees pages.
+//! The handler of huge pages keeps every law: on simulated files and on real ones, by reference, by copy, and by a copy
+//! that frees pages.
 
 use luo_core::conformance::SimGround;
 use luo_hugetlb::{CopyWhen, DESCRIPTOR, FreeTo};

@@ -161,7 +161,8 @@ fn a_file_that_is_renamed_after_prepare_keeps_its_new_path() {
     });
 }
 
-/// The kernel's RFC takes no files of mounts with a quota. By reference nothing changes; a copy is made within the quota.
+/// The kernel's RFC takes no files of mounts with a quota. By reference nothing changes; a copy is made within the
+/// quota.
 #[test]
 fn the_quota_of_a_mount_holds_and_is_told() {
     let test = "the_quota_of_a_mount_holds_and_is_told";

@@ -1,5 +1,5 @@
-//! Promise: every property of a file of huge pages crosses an update, or the update says why it cannot. One test for each, on
-//! real memfds of 2 MiB pages: by reference, by copy, and by a copy that frees pages.
+//! Promise: every property of a file of huge pages crosses an update, or the update says why it cannot. One test for
+//! each, on real memfds of 2 MiB pages: by reference, by copy, and by a copy that frees pages.
 #![cfg(target_os = "linux")]
 #![expect(clippy::unwrap_used, reason = "what goes wrong in a test panics")]
 
@@ -215,7 +215,8 @@ fn a_reference_is_the_same_open_file_and_a_copy_is_another() {
     }
 }
 
-/// What the kernel's RFC forbids with a flag of the inode: here users change the file until freeze, and what it is then crosses.
+/// What the kernel's RFC forbids with a flag of the inode: here users change the file until freeze, and what it is then
+/// crosses.
 #[test]
 fn a_file_may_grow_shrink_and_be_punched_until_freeze() {
     let Some(_pages) = pages("a_file_may_grow_shrink_and_be_punched_until_freeze", 6) else { return };

@@ -1,5 +1,5 @@
-//! Promise: where huge pages are short, plan says so beforehand, the successor is refused with the numbers, and nothing is
-//! lost: the next attempt may find more.
+//! Promise: where huge pages are short, plan says so beforehand, the successor is refused with the numbers, and nothing
+//! is lost: the next attempt may find more.
 #![cfg(target_os = "linux")]
 #![expect(clippy::unwrap_used, reason = "what goes wrong in a test panics")]
 

@@ -88,7 +88,8 @@ fn a_sparse_file_of_64_gib_costs_what_is_in_it() {
         match way {
             // Neither pages nor their places are written down.
             Way::Reference => assert!(cost.arena <= 4 << 20, "{}", cost.arena),
-            // The pages and their head room, a sixteenth; 16 bytes at most for the place of each; the frames' own records.
+            // The pages and their head room, a sixteenth; 16 bytes at most for the place of each; the frames' own
+            // records.
             Way::Copy => {
                 let reserved = populated + populated / 16;
                 let most = reserved + reserved / 256 + reserved / 1000 + (4 << 20);

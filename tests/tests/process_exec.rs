@@ -1,5 +1,5 @@
-//! Promise: a program that replaces itself keeps its process, its descriptors and its guest, and whatever goes wrong before
-//! the new one owns the guest, the old one goes on.
+//! Promise: a program that replaces itself keeps its process, its descriptors and its guest, and whatever goes wrong
+//! before the new one owns the guest, the old one goes on.
 #![expect(clippy::unwrap_used, reason = "what goes wrong in a test panics")]
 
 use std::os::unix::fs::PermissionsExt as _;

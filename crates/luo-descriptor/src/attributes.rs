@@ -1,7 +1,7 @@
 //! The attributes of a file in memory: what it is, apart from its contents.
 //!
-//! - [`Attributes`] are all that a user can ask such a file for. Some belong to the file (size, seals, mode, owner, times),
-//!   some to the open file description (position, status, access), one to the descriptor (close on exec).
+//! - [`Attributes`] are all that a user can ask such a file for. Some belong to the file (size, seals, mode, owner,
+//!   times), some to the open file description (position, status, access), one to the descriptor (close on exec).
 //! - A [`Name`] is what `memfd_create` was given. It never changes.
 //! - A **page** is 4 KiB of a file, whatever the host's pages are.
 

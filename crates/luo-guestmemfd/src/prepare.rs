@@ -1,4 +1,5 @@
-//! While the guest runs: the file is attached, or room for its contents is reserved. Room for the payload is reserved too.
+//! While the guest runs: the file is attached, or room for its contents is reserved. Room for the payload is reserved
+//! too.
 //!
 //! Everything that would make freeze refuse is looked for here already, where nobody waits.
 

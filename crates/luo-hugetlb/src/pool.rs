@@ -1,8 +1,8 @@
-//! Pools: huge pages do not come from a host's common memory, but from a **pool** of their size, part of it on each **node**
-//! (a part of memory near some CPUs).
+//! Pools: huge pages do not come from a host's common memory, but from a **pool** of their size, part of it on each
+//! **node** (a part of memory near some CPUs).
 //!
-//! - A page of a pool is **free**, or in use. A free page may be **reserved**: promised to a mapping that has not touched
-//!   it yet. A pool may **overcommit**: take more pages from common memory while it has them.
+//! - A page of a pool is **free**, or in use. A free page may be **reserved**: promised to a mapping that has not
+//!   touched it yet. A pool may **overcommit**: take more pages from common memory while it has them.
 //! - A [`Need`] is what a copy of a file takes from the successor's pool, set against what this host's pool has.
 
 use alloc::collections::BTreeMap;
@@ -75,7 +75,8 @@ pub struct Need {
     pub pool: Option<Pool>,
     /// Pages that the file itself gives back before its copy is made.
     pub given_back: u64,
-    /// To whom. If that is common memory, the pool has to get them again from there, while their contents are there too.
+    /// To whom. If that is common memory, the pool has to get them again from there, while their contents are there
+    /// too.
     pub given_back_to: Option<FreeTo>,
 }
 

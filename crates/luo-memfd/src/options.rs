@@ -1,9 +1,10 @@
-//! What an embedder can choose: when to copy, how much to reserve, with how many threads, and who knows what was written.
+//! What an embedder can choose: when to copy, how much to reserve, with how many threads, and who knows what was
+//! written.
 //!
-//! - The **head room** is what prepare reserves beyond the pages that are populated then. Freeze takes no memory: a file
-//!   that has grown beyond it is refused.
-//! - A **dirty log** says which pages were written. With one, prepare copies while the guest runs, again and again what was
-//!   written meanwhile, and freeze copies the last few pages. Without one all copying lies within freeze.
+//! - The **head room** is what prepare reserves beyond the pages that are populated then. Freeze takes no memory: a
+//!   file that has grown beyond it is refused.
+//! - A **dirty log** says which pages were written. With one, prepare copies while the guest runs, again and again what
+//!   was written meanwhile, and freeze copies the last few pages. Without one all copying lies within freeze.
 
 use alloc::boxed::Box;
 use alloc::sync::Arc;

@@ -10,8 +10,8 @@ use crate::vmm::Sabotage;
 
 /// A small virtual machine monitor whose guest survives the replacement of the program that runs it.
 ///
-/// The guest makes its own memory predictable: each step rewrites one word, and all of memory can be computed again from
-/// the number of steps. So a single lost or doubled byte shows.
+/// The guest makes its own memory predictable: each step rewrites one word, and all of memory can be computed again
+/// from the number of steps. So a single lost or doubled byte shows.
 #[derive(Debug, Parser)]
 #[command(name = "luo-vmm", version, max_term_width = 100)]
 pub(crate) struct Cli {

@@ -30,7 +30,8 @@ pub(crate) fn check(bytes: u64) -> Result<(), HugeError> {
     Ok(Pool::can_give(&Linux::new().pools()?, PAGE, PAGE.pages(bytes))?)
 }
 
-/// Makes the pool large enough for so many bytes, where it is not and this user may. Says so if it has to wait for others.
+/// Makes the pool large enough for so many bytes, where it is not and this user may. Says so if it has to wait for
+/// others.
 ///
 /// # Errors
 ///

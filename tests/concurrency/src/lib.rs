@@ -2,8 +2,8 @@
 //!
 //! - **loom** (`tests/word.rs`) goes through every interleaving, and every order in which memory may be seen, of a few
 //!   threads that use the atomics of the crates: the ownership word and the state.
-//! - **shuttle** (`tests/lock.rs`) goes through many interleavings of threads that share one orchestrator behind a lock, as
-//!   a program with several threads does.
+//! - **shuttle** (`tests/lock.rs`) goes through many interleavings of threads that share one orchestrator behind a
+//!   lock, as a program with several threads does.
 //!
 //! | class | model |
 //! |---|---|
@@ -15,5 +15,5 @@
 //! | K6 abort and prepare | `lock`; revoke and commit: `word` |
 //! | K7 a reader beside a writer | `word`: of the image, of the guest's memory, of the state |
 //!
-//! Surveys of files run on the threads of rayon. Each has its own file by `&mut`, which the compiler checks; that their order
-//! does not matter is `execution_does_not_matter`'s, and every seed of the simulation's.
+//! Surveys of files run on the threads of rayon. Each has its own file by `&mut`, which the compiler checks; that their
+//! order does not matter is `execution_does_not_matter`'s, and every seed of the simulation's.

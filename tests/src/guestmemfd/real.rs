@@ -37,7 +37,8 @@ pub fn alone() -> MutexGuard<'static, ()> {
     ALONE.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// Files of more pages than these were made of damaged bytes: asking for each page whether it exists would take minutes.
+/// Files of more pages than these were made of damaged bytes: asking for each page whether it exists would take
+/// minutes.
 const PAGES_MAX: u64 = 1 << 18;
 
 /// All of it that a user can observe.

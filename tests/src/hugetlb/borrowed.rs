@@ -1,7 +1,8 @@
 //! Huge pages of the machine, borrowed for one test.
 //!
-//! A pool is everybody's, so one test at a time has its hands on it: the others wait until its loan is over. Pages that are
-//! free beyond those that a test asked for are taken out of its way, so that it finds as many as it wants to and no more.
+//! A pool is everybody's, so one test at a time has its hands on it: the others wait until its loan is over. Pages that
+//! are free beyond those that a test asked for are taken out of its way, so that it finds as many as it wants to and no
+//! more.
 
 use luo_hugetlb::{HugetlbFile, Linux, Loan, PageSize, Pool, Port};
 use rustix::fs::{FallocateFlags, fallocate};

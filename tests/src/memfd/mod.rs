@@ -1,5 +1,5 @@
-//! What the scenarios about memfds share: hosts that fail, files of every sort, and memory of descriptors that changes hands
-//! within one process.
+//! What the scenarios about memfds share: hosts that fail, files of every sort, and memory of descriptors that changes
+//! hands within one process.
 
 mod flaky;
 #[cfg(target_os = "linux")]

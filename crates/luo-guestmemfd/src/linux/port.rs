@@ -43,8 +43,8 @@ impl Linux {
         Self { source: None, rate: OnceLock::new() }
     }
 
-    /// The machines of this program that take the place of others are those that `source` gives: made beforehand, with all
-    /// that belongs to them.
+    /// The machines of this program that take the place of others are those that `source` gives: made beforehand, with
+    /// all that belongs to them.
     #[must_use]
     pub fn with_vms(
         mut self,

@@ -1,8 +1,8 @@
 //! Work on many pages, **spread** over threads.
 //!
-//! A page of a new file exists when the kernel has found, zeroed and mapped it, one page at a time; that takes longer than
-//! to copy into it. Several threads wait for each other there only a little, and the guest, which stands still meanwhile,
-//! leaves its processors to them.
+//! A page of a new file exists when the kernel has found, zeroed and mapped it, one page at a time; that takes longer
+//! than to copy into it. Several threads wait for each other there only a little, and the guest, which stands still
+//! meanwhile, leaves its processors to them.
 
 use alloc::vec::Vec;
 use core::num::NonZero;

@@ -1,4 +1,5 @@
-//! Version 1. Little-endian; 128 bytes, then the texts, made up with zeros to a multiple of 8, then 16 bytes for each node.
+//! Version 1. Little-endian; 128 bytes, then the texts, made up with zeros to a multiple of 8, then 16 bytes for each
+//! node.
 //!
 //! | offset | bytes | field |
 //! |---|---|---|

@@ -1,7 +1,7 @@
 //! Pages that were freed and cannot be had again yet.
 //!
-//! Their contents are in a stand-in, which is kept here until they are brought back. Until then the file has holes where it
-//! had pages: nobody may use it.
+//! Their contents are in a stand-in, which is kept here until they are brought back. Until then the file has holes
+//! where it had pages: nobody may use it.
 
 use alloc::sync::Arc;
 use alloc::vec;

@@ -1,4 +1,5 @@
-//! A file that is being filled. Files of huge pages cannot be written by system calls: they are mapped, a page at a time.
+//! A file that is being filled. Files of huge pages cannot be written by system calls: they are mapped, a page at a
+//! time.
 
 use alloc::ffi::CString;
 use std::os::fd::{AsFd, OwnedFd};

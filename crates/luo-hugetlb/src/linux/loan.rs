@@ -1,7 +1,7 @@
 //! A **loan**: huge pages by which a program makes the pool of a size larger for a while.
 //!
-//! A pool is everybody's, so one loan of a size at a time is open on a host: a lock on the kernel's own file keeps the other
-//! borrowers waiting, in whatever process they are. Who takes pages without borrowing any is not kept from it.
+//! A pool is everybody's, so one loan of a size at a time is open on a host: a lock on the kernel's own file keeps the
+//! other borrowers waiting, in whatever process they are. Who takes pages without borrowing any is not kept from it.
 
 use std::fs::{File, TryLockError};
 use std::io;
@@ -11,8 +11,8 @@ use super::pools::{SYS, count_of, read, resize};
 use crate::pool::{Node, Pool, Shortage};
 use crate::{HostError, PageSize};
 
-/// Huge pages that go back to the host's common memory when this is dropped. Drop what uses them first: a pool that others make
-/// larger before the last page is free keeps those that are still in use.
+/// Huge pages that go back to the host's common memory when this is dropped. Drop what uses them first: a pool that
+/// others make larger before the last page is free keeps those that are still in use.
 ///
 /// ```no_run
 /// use luo_hugetlb::{HugetlbFile, Loan, PageSize};
@@ -50,8 +50,8 @@ fn refused(call: &'static str) -> impl Fn(io::Error) -> HostError {
 }
 
 impl Loan {
-    /// Waits until nobody else has a loan of this size, and makes the pool large enough that `pages` are free and promised to
-    /// nobody. A pool that is large enough is left as it is; others still have to wait.
+    /// Waits until nobody else has a loan of this size, and makes the pool large enough that `pages` are free and
+    /// promised to nobody. A pool that is large enough is left as it is; others still have to wait.
     ///
     /// # Errors
     ///
@@ -120,8 +120,8 @@ fn pool(sys: &Path, page_size: PageSize, needed: u64) -> Result<Pool, LoanError>
 impl Drop for Loan {
     fn drop(&mut self) {
         if self.added > 0 {
-            // Others may have changed the pool meanwhile: what was added is taken away. Who may no longer change it leaves
-            // the pages where they are.
+            // Others may have changed the pool meanwhile: what was added is taken away. Who may no longer change it
+            // leaves the pages where they are.
             let _left_there = self.resize(-i64::try_from(self.added).unwrap_or(i64::MAX));
         }
     }

@@ -5,8 +5,8 @@
 //! - A [`Loan`] makes the pool of a size larger until it is dropped.
 //! - What belongs to an open file is found under `/proc`: its name, its mount, and a second way to it with a position
 //!   of its own. Pools are found under `/sys`. Without these no file is taken.
-//! - Populated pages are found with `userfaultfd(2)`. Nothing else tells: on hugetlbfs `SEEK_DATA` calls everything data, and
-//!   `mincore` nothing.
+//! - Populated pages are found with `userfaultfd(2)`. Nothing else tells: on hugetlbfs `SEEK_DATA` calls everything
+//!   data, and `mincore` nothing.
 //!
 //! ```no_run
 //! use luo_core::{Luo, Registry, SessionName, Token};

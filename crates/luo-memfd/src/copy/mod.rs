@@ -1,9 +1,10 @@
 //! Copying a file's contents into preserved memory, and making a file of them again.
 //!
-//! - The **store** is what prepare reserves: a [`PageStore`](luo_xarray::page_map::PageStore). Which pages are populated is
-//!   known in freeze alone, and freeze takes no memory. Slots that no page took cross too and are freed with the others.
-//! - A **round** copies what was written since the round before. Rounds are made in prepare, while users write; the last
-//!   one is freeze's.
+//! - The **store** is what prepare reserves: a [`PageStore`](luo_xarray::page_map::PageStore). Which pages are
+//!   populated is known in freeze alone, and freeze takes no memory. Slots that no page took cross too and are freed
+//!   with the others.
+//! - A **round** copies what was written since the round before. Rounds are made in prepare, while users write; the
+//!   last one is freeze's.
 //!
 //! How freeze knows what to copy:
 //!

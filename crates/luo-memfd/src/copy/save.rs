@@ -113,8 +113,8 @@ impl<P: Port> Saving<P> {
         Ok(names)
     }
 
-    /// Touches the slots that freeze will fill: where frames are memory that is mapped, the first touch of each costs as
-    /// much as copying it.
+    /// Touches the slots that freeze will fill: where frames are memory that is mapped, the first touch of each costs
+    /// as much as copying it.
     fn warm_up(&mut self, pages: u64, memory: &mut dyn Memory) -> Result<(), MemfdError> {
         let Some(store) = &mut self.store else { return Ok(()) };
         Ok(store.touch(memory, pages)?)

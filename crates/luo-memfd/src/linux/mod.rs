@@ -2,8 +2,8 @@
 //!
 //! - [`Memfd`] is a descriptor that several holders share.
 //! - [`Linux`] is the port: what the handler asks the kernel for.
-//! - What belongs to an open file is found under `/proc/self/fd`: its name, and a second way to it with a position of its
-//!   own. Without `/proc` no memfd is taken.
+//! - What belongs to an open file is found under `/proc/self/fd`: its name, and a second way to it with a position of
+//!   its own. Without `/proc` no memfd is taken.
 //!
 //! ```no_run
 //! use luo_core::{Luo, Registry, SessionName, Token};

@@ -5,8 +5,8 @@
 //! - An **observer** on another processor watches the guest's counter: [`observer`].
 //! - The **floor** is what the kernel takes for itself, measured between the updates: [`floor`].
 //!
-//! Each update follows a stretch of the same length without one, and is followed by one measurement of the floor. All of
-//! it goes before others of the host, if that is allowed.
+//! Each update follows a stretch of the same length without one, and is followed by one measurement of the floor. All
+//! of it goes before others of the host, if that is allowed.
 
 mod floor;
 mod observer;

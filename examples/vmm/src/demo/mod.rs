@@ -1,7 +1,7 @@
 //! The demo: a guest runs, its VMM is replaced again and again, and after each time everything is verified.
 //!
-//! The guest runs in a program of its own; the demo only asks, as anybody could: see [`Subject`]. What each update did is
-//! read from the trace, and drawn: [`timeline`] for the terminal, [`report`] as a picture.
+//! The guest runs in a program of its own; the demo only asks, as anybody could: see [`Subject`]. What each update did
+//! is read from the trace, and drawn: [`timeline`] for the terminal, [`report`] as a picture.
 
 mod judge;
 mod phases;

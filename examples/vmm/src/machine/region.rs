@@ -36,8 +36,8 @@ pub(crate) enum Retrieve {
     /// It maps them. The pause does not grow with memory; the first program's machine stays in the kernel with them.
     #[default]
     MapOld,
-    /// It copies them into guest_memfds of its own machine, to which its slots are bound. The pause grows with memory, by
-    /// about 1.2 ms for each MiB: from 1.5 GiB on, --blackout-ms has to be longer than it is by default.
+    /// It copies them into guest_memfds of its own machine, to which its slots are bound. The pause grows with memory,
+    /// by about 1.2 ms for each MiB: from 1.5 GiB on, --blackout-ms has to be longer than it is by default.
     CopyIntoNew,
 }
 

@@ -17,8 +17,8 @@ use crate::folder::Folder;
 use crate::machine::{MachineSaver, RegionFile, Saved};
 use crate::trace::Trace;
 
-/// The names under which carriers take what is not the guest's. A program that takes a guest over opens nothing by its path: what
-/// has gone missing from the folder would be missing on the way back too.
+/// The names under which carriers take what is not the guest's. A program that takes a guest over opens nothing by its
+/// path: what has gone missing from the folder would be missing on the way back too.
 pub(super) const CONTROL: &str = "control";
 pub(super) const CALLER: &str = "caller";
 pub(super) const TRACE: &str = "trace";

@@ -1,7 +1,7 @@
 //! Taking over: from the arrival of the descriptors to the guest that runs here.
 //!
-//! Before the commit nothing is written that the predecessor would miss, and nothing is done that could not be dropped. A
-//! successor by socket has time to **warm up**: it makes the machine in the memory that arrived, while the guest runs
+//! Before the commit nothing is written that the predecessor would miss, and nothing is done that could not be dropped.
+//! A successor by socket has time to **warm up**: it makes the machine in the memory that arrived, while the guest runs
 //! elsewhere. A successor by exec makes it when it knows the state.
 
 use std::fs::File;
@@ -110,8 +110,8 @@ impl Successor {
         Ok(Self { registry, saved, trace, serial, control, caller, folder, run })
     }
 
-    /// Makes the machine. Its pages are put in place, and nothing is changed in them. Where the guest is to be copied into
-    /// files that are not there yet, only the virtual machine is made.
+    /// Makes the machine. Its pages are put in place, and nothing is changed in them. Where the guest is to be copied
+    /// into files that are not there yet, only the virtual machine is made.
     fn warm_up(&self, arrival: &Arrival, layout: Layout) -> Result<()> {
         let Shape { backing, retrieve, guest, .. } = self.run.shape;
         let vm = backing.vm()?;
@@ -211,8 +211,8 @@ impl Successor {
         Ok(slot_in_the_way(sabotage, saved.vm.as_ref())?)
     }
 
-    /// Lets go of what carried everything, and gets ready for the next update. The guest runs already: if this fails it goes
-    /// on, and only the next update is refused.
+    /// Lets go of what carried everything, and gets ready for the next update. The guest runs already: if this fails it
+    /// goes on, and only the next update is refused.
     fn settle(self, updated: Updated<ProcessKho>, owned: Owned, came_back: Option<String>) -> Vmm {
         let Self { registry: _, saved, trace, serial, control, caller, folder, run } = self;
         let (luo, unfit) = match updated.finish() {

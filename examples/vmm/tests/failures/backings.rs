@@ -1,5 +1,5 @@
-//! The same where guest memory is not made of memfds: in huge pages, which the host may run out of, and in guest_memfds, which
-//! belong to the virtual machine of another program.
+//! The same where guest memory is not made of memfds: in huge pages, which the host may run out of, and in
+//! guest_memfds, which belong to the virtual machine of another program.
 //!
 //! A test that cannot have such memory here says that it is skipped, and why.
 
@@ -228,7 +228,8 @@ fn a_guest_that_finds_too_few_huge_pages_says_how_many_are_missing() {
     assert!(in_numbers || said.contains("no pages of that size"), "{said}");
 }
 
-/// The successor has files that it cannot map, or a machine in which their place is taken. The guest goes on in the old one.
+/// The successor has files that it cannot map, or a machine in which their place is taken. The guest goes on in the old
+/// one.
 #[test]
 fn a_new_machine_that_cannot_have_the_old_files_is_given_up() {
     let test = "a_new_machine_that_cannot_have_the_old_files_is_given_up";

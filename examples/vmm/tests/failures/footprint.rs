@@ -4,8 +4,8 @@ use crate::guest::Guest;
 
 /// Kilobytes by which it may differ between two looks: an allocator's pages, a stack that was deeper once.
 const SLACK: u64 = 256;
-/// Descriptors by which it may differ: those of an update whose last steps nobody waits for. One update in ten that left one
-/// behind would be found.
+/// Descriptors by which it may differ: those of an update whose last steps nobody waits for. One update in ten that
+/// left one behind would be found.
 const DESCRIPTORS: u64 = 4;
 
 #[derive(Clone, Copy, Debug, Default)]

@@ -1,7 +1,7 @@
 //! A guest in a VMM of its own, as seen from outside: asked through its control socket, and looked at through `/proc`.
 //!
-//! Whoever has to do with a guest has its folder on its command line. So the processes of one test are told from those of
-//! another, and all of them are found, whoever started them.
+//! Whoever has to do with a guest has its folder on its command line. So the processes of one test are told from those
+//! of another, and all of them are found, whoever started them.
 
 use std::collections::BTreeMap;
 use std::fs::File;
@@ -84,7 +84,8 @@ impl Guest {
 
     /// With these options besides, in huge pages that were lent for it.
     pub(crate) fn boot_with(options: &[&str], lent: Option<Lent>) -> Self {
-        // Whoever loses its parent becomes a child of this process, so that its number stays its own until it is reaped.
+        // Whoever loses its parent becomes a child of this process, so that its number stays its own until it is
+        // reaped.
         set_child_subreaper(Some(getpid())).unwrap();
         let home = tempfile::Builder::new().prefix("luo-vmm-test-").tempdir().unwrap();
         let errors = File::create(home.path().join("errors")).unwrap();
@@ -158,7 +159,8 @@ impl Guest {
         self.came_back(&reply)
     }
 
-    /// After an update that failed: nothing was changed while the guest lay still, it goes on, and the next update succeeds.
+    /// After an update that failed: nothing was changed while the guest lay still, it goes on, and the next update
+    /// succeeds.
     #[track_caller]
     pub(crate) fn came_back(&mut self, reply: &Reply) -> String {
         let error = reply.text("error").to_owned();

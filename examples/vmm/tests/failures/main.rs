@@ -1,7 +1,8 @@
-//! Promise: whatever fails in an update, the guest goes on exactly once, nothing is lost, and somebody says what happened.
+//! Promise: whatever fails in an update, the guest goes on exactly once, nothing is lost, and somebody says what
+//! happened.
 //!
-//! Real programs, real guests. After each failure the guest is looked at as [`guest::Guest::goes_on`] says, guest memory has
-//! to be what it was when the guest was stopped, and an update by each carrier has to succeed.
+//! Real programs, real guests. After each failure the guest is looked at as [`guest::Guest::goes_on`] says, guest
+//! memory has to be what it was when the guest was stopped, and an update by each carrier has to succeed.
 #![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "what goes wrong in a test panics")]
 
 mod backings;
@@ -259,8 +260,8 @@ fn a_guardian_that_is_killed_before_the_offer_stops_the_update() {
     assert!(error.contains("the guardian is gone, so there would be no way back"), "it said: {error}");
 }
 
-/// Updates of one test; both together are a thousand. One in ten is looked at in the beginning, and one in ten at the end: how
-/// many descriptors there are depends on whether the last guardian was reaped.
+/// Updates of one test; both together are a thousand. One in ten is looked at in the beginning, and one in ten at the
+/// end: how many descriptors there are depends on whether the last guardian was reaped.
 const MANY: u64 = 500;
 /// So many updates, and the last programs have no more than the first.
 fn leaves_nothing(mut guest: Guest, carrier: &str, updates: u64) {

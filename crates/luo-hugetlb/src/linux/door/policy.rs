@@ -52,7 +52,8 @@ impl Drop for Preferred {
 }
 
 fn set(mode: c_int, mask: &Mask) -> bool {
-    // SAFETY: the kernel reads a mask of as many bits as it is told; later allocations of this thread come from other nodes.
+    // SAFETY: the kernel reads a mask of as many bits as it is told; later allocations of this thread come from other
+    // nodes.
     unsafe { libc::syscall(libc::SYS_set_mempolicy, mode, mask.as_ptr(), NODES) == 0 }
 }
 
