@@ -1,5 +1,5 @@
-//! The whole way of an adopter through memory that somebody has edited, tracker and all: it never panics, and what it sees
-//! is what was written, unless checksums were made right.
+//! The whole way of an adopter through memory that somebody has edited, tracker and all: it never panics, and what it
+//! sees is what was written, unless checksums were made right.
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;

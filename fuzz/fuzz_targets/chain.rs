@@ -1,5 +1,5 @@
-//! The chain of an array of many pieces, in edits that can be sealed: opening, reading and verifying never panic, and take
-//! no more time and memory than there are frames. An array that is restored has claimed each of its frames once.
+//! The chain of an array of many pieces, in edits that can be sealed: opening, reading and verifying never panic, and
+//! take no more time and memory than there are frames. An array that is restored has claimed each of its frames once.
 #![no_main]
 
 use std::sync::LazyLock;

@@ -1,5 +1,5 @@
-//! The root and the image, with right checksums whatever they say: nothing panics, and nobody gets more than is there. What
-//! is fuzzed are the bytes of both, in edits.
+//! The root and the image, with right checksums whatever they say: nothing panics, and nobody gets more than is there.
+//! What is fuzzed are the bytes of both, in edits.
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;

@@ -1,5 +1,5 @@
-//! Operations on the set of preserved frames, some of which fail, against a set of numbers; and what a successor reads of
-//! it.
+//! Operations on the set of preserved frames, some of which fail, against a set of numbers; and what a successor reads
+//! of it.
 #![no_main]
 
 use std::collections::BTreeSet;

@@ -41,7 +41,8 @@ pub fn repair(bytes: &mut [u8]) {
     bytes[28..32].copy_from_slice(&sum.to_le_bytes());
 }
 
-/// Reads whatever is there. Nothing panics; what verifies is what its content encodes to, and reads the same in every way.
+/// Reads whatever is there. Nothing panics; what verifies is what its content encodes to, and reads the same in every
+/// way.
 pub fn probe(bytes: &[u8]) {
     let Ok(view) = SerialView::open(&[bytes]) else { return };
     let runs: Vec<_> = view.runs().take(RUNS_MAX).collect();

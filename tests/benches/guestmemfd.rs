@@ -1,5 +1,5 @@
-//! What a guest_memfd costs in an update, mapped and copied, beside a plain copy of as many bytes in the same run; and what
-//! holes cost.
+//! What a guest_memfd costs in an update, mapped and copied, beside a plain copy of as many bytes in the same run; and
+//! what holes cost.
 //!
 //! ```sh
 //! cargo xtask bench guestmemfd [MiB]
@@ -65,14 +65,25 @@ mod real {
         file
     }
 
-    /// Some updates; the medians of what each took: prepare, freeze, and from the offer to the end of finish.
+    /// What some updates took: times are medians.
+    struct Took {
+        prepare: Duration,
+        freeze: Duration,
+        retrieve: Duration,
+        /// From the offer to the end of finish.
+        hand_over: Duration,
+        /// Bytes of preserved memory when everything was frozen.
+        preserved: u64,
+        /// Bytes that exist of the file that came out.
+        exist: u64,
+    }
+
     fn updates(
         vm: &Vm,
         ground: fn() -> ProcessGround,
         retrieve: Retrieve,
-        bytes: u64,
-        written: u64,
-    ) -> [Duration; 3] {
+        (bytes, written): (u64, u64),
+    ) -> Took {
         let home = vm.clone();
         let journey = Journey::new(ground(), move || {
             let vm = home.clone();
@@ -81,15 +92,37 @@ mod real {
             registry.handler(handler).expect("one handler");
             registry
         });
-        let costs: Vec<Cost> = (0..RUNS)
-            .map(|_| {
-                let file = guest(vm, bytes, written);
-                journey.cross(std::slice::from_ref(&file), Stations::default()).expect("there is room").cost
-            })
-            .collect();
-        let each: [fn(&Cost) -> Duration; 3] =
-            [|cost| cost.prepare, |cost| cost.freeze, |cost| cost.hand_over];
-        each.map(|part| median(costs.iter().map(part).collect()))
+        let (mut costs, mut exist) = (Vec::new(), 0);
+        for _ in 0..RUNS {
+            let file = guest(vm, bytes, written);
+            let came =
+                journey.cross(std::slice::from_ref(&file), Stations::default()).expect("there is room");
+            let window = came.files.first().and_then(|file| file.map().ok()).expect("one file");
+            let runs = window.present().expect("it is mapped");
+            exist = runs.iter().map(|run| (run.end - run.start) * FRAME_BYTES).sum();
+            costs.push(came.cost);
+        }
+        let time = |part: fn(&Cost) -> Duration| median(costs.iter().map(part).collect());
+        Took {
+            prepare: time(|cost| cost.prepare),
+            freeze: time(|cost| cost.freeze),
+            retrieve: time(|cost| cost.retrieve),
+            hand_over: time(|cost| cost.hand_over),
+            preserved: costs.iter().map(|cost| cost.arena).max().unwrap_or_default(),
+            exist,
+        }
+    }
+
+    /// What the kernel takes for the pages of a new file, with one thread: nothing is copied.
+    fn pages_alone(vm: &Vm, bytes: u64) -> Duration {
+        let populated = |_| {
+            let file = GuestMemfd::create(vm, bytes / FRAME_BYTES, Flags::OPEN).expect("there is memory");
+            let window = file.map().expect("its owner may map it");
+            let clock = Instant::now();
+            window.populate(&(0..bytes / FRAME_BYTES), true).expect("there is memory");
+            clock.elapsed()
+        };
+        median((0..RUNS).map(populated).collect())
     }
 
     pub(super) fn main() {
@@ -100,21 +133,42 @@ mod real {
         }
         let (bytes, vm) = (mib * MIB, Vm::create().expect("it is supported"));
         let stays: fn() -> ProcessGround = || ProcessGround::new().refusing("they stay");
-        println!("{mib} MiB, median of {RUNS}; making a file includes adoption, commit and finish");
+        let whole = (bytes, bytes);
+        println!("{mib} MiB, median of {RUNS}");
         println!("plain copy                       {}", rate(bytes, plain_copy(bytes)));
-        let [prepare, freeze, made] = updates(&vm, ProcessGround::new, Retrieve::MapOld, bytes, bytes);
-        println!("mapped: prepare {prepare:.2?}, freeze {freeze:.2?}, from offer to finish {made:.2?}");
-        let [prepare, freeze, made] = updates(&vm, ProcessGround::new, Retrieve::CopyIntoNew, bytes, bytes);
-        println!("into a new file: prepare {prepare:.2?}, freeze {freeze:.2?}");
-        println!("into a new file, making it       {}", rate(bytes, made));
-        let [prepare, freeze, made] = updates(&vm, stays, Retrieve::MapOld, bytes, bytes);
-        println!("by copy: prepare {prepare:.2?}");
-        println!("by copy, freeze                  {}", rate(bytes, freeze));
-        println!("by copy, making the file         {}", rate(bytes, made));
+        println!("pages of a new file, by 1 thread {}", rate(bytes, pages_alone(&vm, bytes)));
+        let Took { prepare, freeze, hand_over, .. } =
+            updates(&vm, ProcessGround::new, Retrieve::MapOld, whole);
+        println!("mapped: prepare {prepare:.2?}, freeze {freeze:.2?}, from offer to finish {hand_over:.2?}");
+        let new = updates(&vm, ProcessGround::new, Retrieve::CopyIntoNew, whole);
+        println!("into a new file: prepare {:.2?}, freeze {:.2?}", new.prepare, new.freeze);
+        println!("into a new file, making it       {}", rate(bytes, new.retrieve));
+        println!("into a new file, to finish       {}", rate(bytes, new.hand_over));
+        println!("into a new file, extra memory    {} KiB: that file", new.exist >> 10);
+        let copy = updates(&vm, stays, Retrieve::MapOld, whole);
+        println!("by copy: prepare {:.2?}", copy.prepare);
+        println!("by copy, freeze                  {}", rate(bytes, copy.freeze));
+        println!("by copy, making the file         {}", rate(bytes, copy.retrieve));
+        println!("by copy, to finish               {}", rate(bytes, copy.hand_over));
+        let [preserved, exist] = [copy.preserved, copy.exist].map(|bytes| bytes >> 10);
+        println!(
+            "by copy, extra memory at most    {} KiB: {preserved} preserved, and the file",
+            preserved + exist
+        );
         let written = 64 * MIB;
         for bytes in [written, 64 * written] {
-            let [_, freeze, _] = updates(&vm, stays, Retrieve::MapOld, bytes, written);
-            println!("by copy, 64 MiB in a file of {} MiB: freeze {freeze:.2?}", bytes / MIB);
+            for (how, ground, retrieve) in [
+                ("by copy", stays, Retrieve::MapOld),
+                ("into a new file", ProcessGround::new as fn() -> _, Retrieve::CopyIntoNew),
+            ] {
+                let took = updates(&vm, ground, retrieve, (bytes, written));
+                let [size, preserved, exist] = [bytes, took.preserved, took.exist].map(|bytes| bytes / MIB);
+                println!(
+                    "{how}, 64 MiB in a file of {size} MiB: freeze {:.2?}, making {:.2?}, preserved {preserved} MiB, \
+                     exist {exist} MiB",
+                    took.freeze, took.retrieve
+                );
+            }
         }
     }
 }

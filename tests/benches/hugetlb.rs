@@ -1,5 +1,5 @@
-//! What copying a file of huge pages costs, beside a plain copy of as many bytes in the same run; how much memory it takes at
-//! most; and what holes cost.
+//! What copying a file of huge pages costs, beside a plain copy of as many bytes in the same run; how much memory it
+//! takes at most; and what holes cost.
 //!
 //! ```sh
 //! cargo xtask bench hugetlb [MiB]

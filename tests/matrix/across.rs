@@ -1,7 +1,7 @@
 //! Columns between two processes: a real exec, and a real socket.
 //!
-//! For an exec the trial starts this program as the **old** one; exec then puts the new one into the same process, and its
-//! end is the verdict. By a socket the trial is the old program itself, and starts the new one.
+//! For an exec the trial starts this program as the **old** one; exec then puts the new one into the same process, and
+//! its end is the verdict. By a socket the trial is the old program itself, and starts the new one.
 
 use std::env;
 use std::fs;

@@ -1,5 +1,5 @@
-//! What a user may ask before any update, as the kernel's selftest `liveupdate` asks it of memfds; here of every handler.
-//! No carrier takes part.
+//! What a user may ask before any update, as the kernel's selftest `liveupdate` asks it of memfds; here of every
+//! handler. No carrier takes part.
 
 use libtest_mimic::Failed;
 use luo_core::conformance::{Fixture, Ground as _, Side, SimGround};

@@ -1,14 +1,14 @@
-//! The matrix: every handler on every host, by every carrier, in every scenario. A **trial** is one cell of it and is called
-//! `handler/carrier/scenario`; what its handler needs of the machine is its kind.
+//! The matrix: every handler on every host, by every carrier, in every scenario. A **trial** is one cell of it and is
+//! called `handler/carrier/scenario`; what its handler needs of the machine is its kind.
 //!
 //! - A **row** is a handler with the fixture of one host. A new handler joins by one row.
 //! - A **column** is a carrier: within this process by a simulated exec or kexec or by real memory of descriptors; or
 //!   between two processes by a real exec or a real socket.
-//! - A **scenario** says what is preserved, and which turn the update takes. Where one mirrors a selftest of the kernel's
-//!   live update (`tools/testing/selftests/liveupdate`), it has its name.
+//! - A **scenario** says what is preserved, and which turn the update takes. Where one mirrors a selftest of the
+//!   kernel's live update (`tools/testing/selftests/liveupdate`), it has its name.
 //!
-//! A trial between processes starts this program again. What the old program saw of its files it writes down for the new
-//! one to compare.
+//! A trial between processes starts this program again. What the old program saw of its files it writes down for the
+//! new one to compare.
 
 mod scenario;
 mod sides;

@@ -1,7 +1,7 @@
 //! Programs in processes of their own, and how a test speaks with them.
 //!
-//! An [`Actor`] is a `process-actor` that was started here: it is told what to do and answers each order with one line. When
-//! the guardian brings the old program back, it answers in another process; the test notices by what it says.
+//! An [`Actor`] is a `process-actor` that was started here: it is told what to do and answers each order with one line.
+//! When the guardian brings the old program back, it answers in another process; the test notices by what it says.
 #![expect(clippy::unwrap_used, clippy::missing_errors_doc, reason = "what goes wrong in a test panics")]
 
 use std::ffi::OsStr;

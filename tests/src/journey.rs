@@ -39,6 +39,8 @@ pub struct Cost {
     pub prepare: Duration,
     /// How long freeze lasted.
     pub freeze: Duration,
+    /// How long it was from the offer until the successor had its files: with freeze, what lies in the pause.
+    pub retrieve: Duration,
     /// How long it was from the offer to the end of finish.
     pub hand_over: Duration,
 }
@@ -103,12 +105,13 @@ impl Journey {
         for (token, file) in tokens() {
             luo.preserve(vm, token, file.clone()).map_err(|stuck| said(stuck.error))?;
         }
-        let mut arrived = None;
+        let (mut arrived, mut had) = (None, None);
         let mut carrier = self.ground.carrier(Box::new(|| {
             let adopted = Luo::adopt(self.ground.successor()?, (self.registry)());
             let mut adopted = adopted.map_err(|stuck| refuse(stuck.error))?;
             let found = tokens().map(|(token, _)| adopted.retrieve::<F>(vm, token).map_err(refuse));
             let found: Vec<_> = found.collect::<Result<_, _>>()?;
+            had = Some(Instant::now());
             retrieved(&found);
             let (updated, _owned) = adopted.commit().map_err(|stuck| refuse(stuck.error))?;
             committed(&found);
@@ -128,6 +131,7 @@ impl Journey {
             fstat(frozen.luo().memory().lend().arena).map_err(said)?.st_blocks.unsigned_abs() * BLOCK_BYTES;
         between();
         let before_offer = clock.elapsed();
+        let offered = Instant::now();
         let _departed = frozen.hand_over().map_err(|stuck| said(stuck.error))?;
         let handed_over_after = clock.elapsed();
         drop(carrier);
@@ -135,6 +139,7 @@ impl Journey {
             arena,
             prepare: prepared_after,
             freeze: frozen_after.saturating_sub(before_freeze),
+            retrieve: had.map_or(Duration::ZERO, |had| had.saturating_duration_since(offered)),
             hand_over: handed_over_after.saturating_sub(before_offer),
         };
         Ok(Came { files: arrived.ok_or("nobody took over")?, plan, cost })

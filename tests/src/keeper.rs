@@ -1,8 +1,8 @@
 //! The keeper: the handler of simulated files. It copies their bytes into preserved arrays.
 //!
 //! Prepare takes the array and writes the bytes as they are then; the guest goes on changing them; freeze writes what
-//! is different, and nothing if nothing is. The length of a file is fixed by prepare. Every shared object that a keeper leans on counts the
-//! files that were prepared, and on the far side those that were made again.
+//! is different, and nothing if nothing is. The length of a file is fixed by prepare. Every shared object that a keeper
+//! leans on counts the files that were prepared, and on the far side those that were made again.
 
 use core::ops::RangeInclusive;
 

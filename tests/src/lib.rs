@@ -3,7 +3,8 @@
 //! - A [`Host`] is a simulated machine with one [`Guest`], and a [`Journal`] of everything that participants are asked.
 //! - A [`Build`] is a program as it was compiled. [`Host::found`] starts the first [`Program`]; a [`Successor`] takes
 //!   over from it.
-//! - A [`SimFile`] is a file; its [handler](Keeper) copies it. [`Pool`]s are shared by files; [`Vcpus`] are a subsystem.
+//! - A [`SimFile`] is a file; its [handler](Keeper) copies it. [`Pool`]s are shared by files; [`Vcpus`] are a
+//!   subsystem.
 //!
 //! A scenario is a few lines:
 //!
@@ -29,12 +30,14 @@ mod vcpus;
 mod build;
 mod guest;
 mod host;
+mod flaky;
 mod program;
 mod promises;
 pub mod story;
 pub mod sim;
 pub mod hostile;
 pub mod echo;
+pub mod laws;
 pub mod memfd;
 pub mod guestmemfd;
 pub mod hugetlb;
@@ -45,6 +48,7 @@ pub mod actor;
 
 pub use build::{Build, NOTE, POOL, VCPUS};
 pub use file::{Contents, NO_COPY, Pin, STAYS, SimFile};
+pub use flaky::{Flaky, Fuse};
 pub use guest::Guest;
 pub use host::{By, Host, assert_no_frames, carrier, frame_count, nobody, refused, session};
 pub use journal::{Act, Entry, Journal, Pen, Planned, PlannedPanic, ProgramId, Who};

@@ -114,8 +114,8 @@ fn freeze_is_undone_whoever_fails() {
     }
 }
 
-/// What an attempt to freeze wrote is forgotten, whether it failed or was undone: if the guest puts everything back as it
-/// was, what prepare wrote stands again.
+/// What an attempt to freeze wrote is forgotten, whether it failed or was undone: if the guest puts everything back as
+/// it was, what prepare wrote stands again.
 #[test]
 fn what_a_failed_freeze_wrote_is_forgotten() {
     for failed in [false, true] {

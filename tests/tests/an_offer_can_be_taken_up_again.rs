@@ -1,5 +1,5 @@
-//! Until the commit everything that an adopter learns is its own. Who comes after one that refused, died or was shut out
-//! starts from identical bytes; who made the offer can take it back.
+//! Until the commit everything that an adopter learns is its own. Who comes after one that refused, died or was shut
+//! out starts from identical bytes; who made the offer can take it back.
 
 use luo_core::{AdoptError, Cause, Stuck, Token};
 use luo_kho::KhoError;

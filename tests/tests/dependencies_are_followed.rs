@@ -96,7 +96,8 @@ fn tokens_are_looked_up_by_freeze_too() {
     new.finish().unwrap().assert_clean();
 }
 
-/// Freeze finds a circle; once the circle is gone, freeze goes through. What an attempt wrote down is forgotten with it.
+/// Freeze finds a circle; once the circle is gone, freeze goes through. What an attempt wrote down is forgotten with
+/// it.
 #[test]
 fn a_circle_made_after_prepare_is_found_by_freeze() {
     let host = Host::new();

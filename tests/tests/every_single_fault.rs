@@ -2,8 +2,8 @@
 //! at each call and on either side of each store and each swap of the ownership word, on both sides of the gap, by exec
 //! and by kexec, and once more while somebody recovers.
 //!
-//! The story and what has to hold are `luo_tests::story`'s. All pairs of faults, and all triples of a smaller story, are
-//! what `cargo xtask sim --schedules` runs.
+//! The story and what has to hold are `luo_tests::story`'s. All pairs of faults, and all triples of a smaller story,
+//! are what `cargo xtask sim --schedules` runs.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -65,8 +65,8 @@ fn one_fault_anywhere() {
 /// Whoever recovers dies too, at each call, on either side of each swap and before each store, until somebody has
 /// committed. That loses the guest where nothing is on offer, and never doubles it.
 ///
-/// Stores are made by a predecessor that seals again, to which it is the same where its successor died: every fifth first
-/// death stands for all.
+/// Stores are made by a predecessor that seals again, to which it is the same where its successor died: every fifth
+/// first death stands for all.
 #[test]
 fn a_death_anywhere_in_the_recovery_from_a_death() {
     let scores = By::ALL.map(|by| Score::of(by, Size::Eight));

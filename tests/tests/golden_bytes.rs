@@ -7,8 +7,8 @@
 //! | `root.bin` | the root's block: a header of 16 bytes, then image, length, generation, turn |
 //! | `memory.bin` | the root's number, then each preserved frame: its number, so many bytes follow, these bytes; the rest is 0 |
 //!
-//! All numbers are 8 bytes, little-endian. Participants write payloads that depend on nothing, so that the image does not
-//! depend on where frames lie; the root names the image, so that of the root all but that name is compared.
+//! All numbers are 8 bytes, little-endian. Participants write payloads that depend on nothing, so that the image does
+//! not depend on where frames lie; the root names the image, so that of the root all but that name is compared.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -405,8 +405,8 @@ impl Released {
     }
 }
 
-/// What is written today can be kept and put into memory in the same way. With `LUO_GOLDEN_OUT` set, the files for a new
-/// version are written into that folder; what was released is never written over.
+/// What is written today can be kept and put into memory in the same way. With `LUO_GOLDEN_OUT` set, the files for a
+/// new version are written into that folder; what was released is never written over.
 #[test]
 fn what_is_written_today_can_be_released() {
     let written = write();

@@ -1,5 +1,5 @@
-//! Promise: a guest_memfd brings the virtual machine that it serves, whichever of them is asked for first; one whose machine
-//! is not there is not carried, and the error says so.
+//! Promise: a guest_memfd brings the virtual machine that it serves, whichever of them is asked for first; one whose
+//! machine is not there is not carried, and the error says so.
 #![expect(clippy::unwrap_used, reason = "what goes wrong in a test panics")]
 
 use luo_core::conformance::{Side, SimGround};

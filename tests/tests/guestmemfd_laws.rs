@@ -1,22 +1,12 @@
 //! The handlers of guest_memfds and of their virtual machines keep every law: on simulated ones and on real ones, by
 //! reference and by copy.
 
-use luo_core::conformance::{self, Fixture, Ground, Law, SimGround};
+use luo_core::conformance::{Law, SimGround};
 use luo_guestmemfd::{DESCRIPTOR, Retrieve};
 use luo_tests::guestmemfd::{SimFixture, VmFixture};
+use luo_tests::laws::{NO_FRAMES, keeps_every_law_but};
 
 const STAY: &str = "guest_memfds do not survive their kernel";
-
-/// Every law has cases but those that have none by nature.
-#[track_caller]
-fn keeps_every_law_but<F: Fixture, G: Ground>(skipped: &[Law], mut fixture: F, ground: &G) {
-    let report = conformance::check_on(&mut fixture, ground);
-    println!("{report}");
-    assert_eq!((&*report.skipped(), report.findings().len()), (skipped, Law::ALL.len()));
-}
-
-/// By reference no frame is taken, so none can be damaged.
-const NO_FRAMES: &[Law] = &[Law::DamagedFrames];
 
 #[test]
 fn simulated_files_that_are_mapped() {

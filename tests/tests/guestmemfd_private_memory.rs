@@ -1,5 +1,5 @@
-//! Promise: memory that a guest has to itself is refused before anything is paused, with the reason, and nothing is lost;
-//! unless its embedder has the means to export it.
+//! Promise: memory that a guest has to itself is refused before anything is paused, with the reason, and nothing is
+//! lost; unless its embedder has the means to export it.
 #![expect(clippy::unwrap_used, reason = "what goes wrong in a test panics")]
 
 use luo_core::conformance::{Ground, SimGround};

@@ -1,16 +1,17 @@
-//! Promise: every property of a guest_memfd crosses an update, or the update says why it cannot. One test for each, on real
-//! guest_memfds, mapped, copied into new ones, and copied into preserved frames; on simulated ones where a machine cannot
-//! be asked to do it.
+//! Promise: every property of a guest_memfd crosses an update, or the update says why it cannot. One test for each, on
+//! real guest_memfds, mapped, copied into new ones, and copied into preserved frames; on simulated ones where a machine
+//! cannot be asked to do it.
 #![cfg(target_os = "linux")]
 #![expect(clippy::unwrap_used, reason = "what goes wrong in a test panics")]
 
+use std::cell::Cell;
 use std::os::fd::AsFd;
 
 use luo_core::conformance::{Ground, SimGround};
 use luo_core::{Passage, Registry, Token};
 use luo_guestmemfd::sim::{SimGuestMemfd, SimHost};
 use luo_guestmemfd::{
-    Binding, Flags, GuestMemfd, GuestMemfds, Linux, Port, Retrieve, Sharing, Vm, VmType, Vms,
+    Binding, Flags, GuestMemfd, GuestMemfds, Linux, Port, RUNS_MAX, Retrieve, Sharing, Vm, VmType, Vms,
 };
 use luo_tests::guestmemfd::{Crossed, alone, cross, portrait, unsupported};
 use luo_tests::memfd::ProcessGround;
@@ -37,6 +38,17 @@ fn update_of(
     vm: &Vm,
     files: &[GuestMemfd],
     meanwhile: impl FnOnce(),
+) -> Result<Crossed<(Vm, Vec<GuestMemfd>)>, String> {
+    update_seen(way, vm, files, meanwhile, || ())
+}
+
+/// As [`update_of`]; `retrieved` looks on, when all is retrieved and nothing is committed.
+fn update_seen(
+    way: Way,
+    vm: &Vm,
+    files: &[GuestMemfd],
+    meanwhile: impl FnOnce(),
+    retrieved: impl Fn(),
 ) -> Result<Crossed<(Vm, Vec<GuestMemfd>)>, String> {
     let ground = match way {
         Way::Map | Way::CopyIntoNew => ProcessGround::new(),
@@ -66,6 +78,7 @@ fn update_of(
             let found: Result<Vec<GuestMemfd>, _> = each.collect();
             let found = found.map_err(|error| error.to_string())?;
             let vm = adopted.retrieve(session("vm"), VM).map_err(|error| error.to_string())?;
+            retrieved();
             Ok((vm, found))
         },
     )
@@ -208,6 +221,25 @@ real! {
     }
 }
 
+/// As many runs as are carried, and a last one that comes before the freeze: it would not be read again.
+#[test]
+fn a_run_too_many_is_refused_in_freeze_too() {
+    let host = SimHost::new();
+    let file = host.guest_memfd(None, 4, Flags::OPEN);
+    let run = |nth: u64| file.told().share(2 * nth..2 * nth + 1, Sharing::Shared).unwrap();
+    (0..RUNS_MAX).for_each(run);
+    simulated(&host, std::slice::from_ref(&file), nothing).unwrap();
+    let refused = simulated(&host, std::slice::from_ref(&file), || run(RUNS_MAX)).unwrap_err();
+    assert!(refused.contains("65537 runs, of which 65536 can be carried"), "{refused}");
+    assert!(refused.contains("failed to freeze"), "{refused}");
+}
+
+real! {
+    fn an_exec_closes_a_new_file() {
+        assert!(Linux::new().look(&guest(1, &[])).unwrap().close_on_exec);
+    }
+}
+
 real! {
     fn whether_an_exec_closes_it_crosses() {
         for way in WAYS {
@@ -222,7 +254,8 @@ real! {
 }
 
 real! {
-    /// The file is held still by nobody: a hole that is punched until freeze is a hole, a page that is written is there.
+    /// The file is held still by nobody: a hole that is punched until freeze is a hole, a page that is written is
+    /// there.
     fn what_is_written_and_punched_until_freeze_crosses() {
         for way in WAYS {
             let file = guest(100, &[0, 1, 2, 50]);
@@ -268,8 +301,13 @@ real! {
         for way in WAYS {
             let file = guest(30, &[0, 9]);
             let before = portrait(&file);
-            one(way, &file, nothing).unwrap();
-            assert_eq!(portrait(&file), before, "nor after it");
+            let looked = Cell::new(0);
+            let look = || {
+                looked.set(looked.get() + 1);
+                assert_eq!(portrait(&file), before, "{way:?}");
+            };
+            update_seen(way, file.vm().unwrap(), std::slice::from_ref(&file), nothing, look).unwrap();
+            assert_eq!((looked.get(), portrait(&file)), (1, before), "nor after it");
         }
     }
 }

@@ -1,5 +1,6 @@
-//! Promise: a guest_memfd that was handed over is memory of the successor's machine: a vCPU executes what lies in it and
-//! writes it, in slots by the address of a mapping where the file is the old one, in slots of the file where it was made anew.
+//! Promise: a guest_memfd that was handed over is memory of the successor's machine: a vCPU executes what lies in it
+//! and writes it, in slots by the address of a mapping where the file is the old one, in slots of the file where it was
+//! made anew.
 #![cfg(target_os = "linux")]
 #![expect(clippy::unwrap_used, reason = "what goes wrong in a test panics")]
 
@@ -123,7 +124,8 @@ fn a_file_cannot_be_bound_to_another_machine_than_its_own() {
     Slots::make(&vm, &memory).unwrap();
 }
 
-/// The folder in which the kernel shows its machines; `None` where it does not, or not to us. Nothing is mounted anywhere.
+/// The folder in which the kernel shows its machines; `None` where it does not, or not to us. Nothing is mounted
+/// anywhere.
 fn machines() -> Option<OwnedFd> {
     let context = fsopen("debugfs", FsOpenFlags::FSOPEN_CLOEXEC).ok()?;
     fsconfig_create(&context).ok()?;

@@ -1,5 +1,5 @@
-//! Promise: where there is no room for a file twice, its pages are freed while they are copied, while everything is frozen;
-//! what fails then is taken back as far as pages can be had, and what cannot be had is named and kept.
+//! Promise: where there is no room for a file twice, its pages are freed while they are copied, while everything is
+//! frozen; what fails then is taken back as far as pages can be had, and what cannot be had is named and kept.
 #![cfg(target_os = "linux")]
 #![expect(clippy::unwrap_used, reason = "what goes wrong in a test panics")]
 

@@ -1,13 +1,12 @@
-//! Promise: what no machine should have to show is shown on the simulated one: broken memory, pages on several nodes, and the
-//! pools of a kernel that knows at boot how many pages are preserved.
+//! Promise: what no machine should have to show is shown on the simulated one: broken memory, pages on several nodes,
+//! and the pools of a kernel that knows at boot how many pages are preserved.
 #![expect(clippy::unwrap_used, reason = "what goes wrong in a test panics")]
 
 use luo_core::conformance::{Ground, SimGround};
 use luo_core::{Irrevocable, Luo, Registry, Token};
 use luo_hugetlb::sim::{SimHost, SimHuge};
 use luo_hugetlb::{
-    DESCRIPTOR, FreeTo, HugetlbFiles, Node, NodeCount, NodePages, PageSize, PreservedPages, Strandings,
-    counted_kind,
+    DESCRIPTOR, FreeTo, HugetlbFiles, Node, NodeCount, NodePages, PageSize, Strandings, counted_kind,
 };
 use luo_kho::carrier::CarrierError;
 use luo_tests::hugetlb::SMALL;
@@ -127,7 +126,8 @@ fn a_pool_takes_fewer_pages_at_boot_and_has_what_it_was_configured_to_in_the_end
         let mut carrier = ground.carrier(Box::new(|| {
             let mut adopted = Luo::adopt(ground.successor()?, far()).map_err(|stuck| stuck.error).unwrap();
             let file: SimHuge = adopted.retrieve(session("vm"), Token(0)).unwrap();
-            // 3 + 1 pages of the one size are there already: the pool took so many less, and has those of the first file.
+            // 3 + 1 pages of the one size are there already: the pool took so many less, and has those of the first
+            // file.
             assert_eq!(pool(SMALL).nodes, [node(0, 8, 6), node(1, 3, 2)]);
             let (updated, _owned) = adopted.commit().map_err(|stuck| stuck.error).unwrap();
             updated
@@ -160,7 +160,6 @@ fn each_size_has_its_own_count() {
     assert_eq!(counted_kind(PageSize::GIB_1).to_string(), "hugetlb-1048576kB");
     let booted = luo_hugetlb::boot(&[(0, 2)], &[NodeCount { node: 0, kept: 3, copied: 1 }]);
     assert_eq!((booted[0].allocate, booted[0].surplus), (0, 1));
-    assert!(std::any::type_name::<PreservedPages>().contains("PreservedPages"));
 }
 
 /// What is stranded on a host that has room again is brought back; until then plan and prepare know.

@@ -1,22 +1,12 @@
-//! The handler of huge pages keeps every law: on simulated files and on real ones, by reference, by copy, and by a copy that
-//! frees pages.
+//! The handler of huge pages keeps every law: on simulated files and on real ones, by reference, by copy, and by a copy
+//! that frees pages.
 
-use luo_core::conformance::{self, Fixture, Ground, Law, SimGround};
+use luo_core::conformance::SimGround;
 use luo_hugetlb::{CopyWhen, DESCRIPTOR, FreeTo};
 use luo_tests::hugetlb::SimFixture;
+use luo_tests::laws::{NO_FRAMES, keeps_every_law_but};
 
 const HUGE_PAGES_STAY: &str = "huge pages stay in their kernel";
-
-/// Every law has cases but those that have none by nature.
-#[track_caller]
-fn keeps_every_law_but<F: Fixture, G: Ground>(skipped: &[Law], mut fixture: F, ground: &G) {
-    let report = conformance::check_on(&mut fixture, ground);
-    println!("{report}");
-    assert_eq!((&*report.skipped(), report.findings().len()), (skipped, Law::ALL.len()));
-}
-
-/// By reference no frame is taken, so none can be damaged.
-const NO_FRAMES: &[Law] = &[Law::DamagedFrames];
 
 #[test]
 fn simulated_files_by_reference() {
@@ -58,13 +48,13 @@ mod real {
         let Some(_pages) = borrow("real_files_by_reference", PageSize::MIB_2, RealFixture::PAGES) else {
             return;
         };
-        keeps_every_law_but(NO_FRAMES, RealFixture::new(CopyWhen::Needed).first(2), &ProcessGround::new());
+        keeps_every_law_but(NO_FRAMES, RealFixture::new(CopyWhen::Needed), &ProcessGround::new());
     }
 
     #[test]
     fn real_files_by_copy() {
         let Some(_pages) = borrow("real_files_by_copy", PageSize::MIB_2, RealFixture::PAGES) else { return };
-        keeps_every_law_but(&[], RealFixture::new(CopyWhen::Needed).first(1), &refusing());
+        keeps_every_law_but(&[], RealFixture::new(CopyWhen::Needed).first(2), &refusing());
     }
 
     #[test]

@@ -108,6 +108,25 @@ fn what_somebody_else_put_under_the_path_stays_there() {
     });
 }
 
+/// A program ended after it had given the copy a name beside the path, and before it had the path.
+#[test]
+fn what_a_program_left_beside_the_path_is_not_in_the_way() {
+    let test = "what_a_program_left_beside_the_path_is_not_in_the_way";
+    let Some(_pages) = borrow(test, TWO, 4) else { return };
+    mounted(test, TWO, "", |mount| {
+        let path = mount.join("ram");
+        let guest = made(&path);
+        let number = inode(&guest.0);
+        let of_another = mount.join(format!(".luo-0-{number}"));
+        File::create_new(&of_another).unwrap();
+        File::create_new(mount.join(format!(".luo-{}-{number}", std::process::id()))).unwrap();
+        let after = update(Way::Copy, &guest.0, || ()).unwrap();
+        assert_eq!(fs::metadata(&path).unwrap().ino(), inode(&after));
+        assert!(of_another.exists(), "that of another program stays");
+        assert_eq!(fs::read_dir(mount).unwrap().count(), 2);
+    });
+}
+
 /// Many programs unlink the file as soon as they have it.
 #[test]
 fn an_unlinked_file_crosses() {
@@ -130,15 +149,20 @@ fn a_file_that_is_renamed_after_prepare_keeps_its_new_path() {
     let test = "a_file_that_is_renamed_after_prepare_keeps_its_new_path";
     let Some(_pages) = borrow(test, TWO, 4) else { return };
     mounted(test, TWO, "", |mount| {
-        let guest = made(&mount.join("ram"));
-        let rename = || fs::rename(mount.join("ram"), mount.join("mem")).unwrap();
-        let after = update(Way::Copy, &guest.0, rename).unwrap();
-        assert_eq!(place(&after).1, Some(b"mem".to_vec()));
-        assert_eq!(fs::read_dir(mount).unwrap().count(), 1);
+        for way in Way::ALL {
+            let guest = made(&mount.join("ram"));
+            let longer = "n".repeat(255);
+            let rename = || fs::rename(mount.join("ram"), mount.join(&longer)).unwrap();
+            let after = update(way, &guest.0, rename).unwrap();
+            assert_eq!(place(&after).1, Some(longer.clone().into_bytes()), "{way:?}");
+            assert_eq!(fs::read_dir(mount).unwrap().count(), 1);
+            fs::remove_file(mount.join(&longer)).unwrap();
+        }
     });
 }
 
-/// The kernel's RFC takes no files of mounts with a quota. By reference nothing changes; a copy is made within the quota.
+/// The kernel's RFC takes no files of mounts with a quota. By reference nothing changes; a copy is made within the
+/// quota.
 #[test]
 fn the_quota_of_a_mount_holds_and_is_told() {
     let test = "the_quota_of_a_mount_holds_and_is_told";

@@ -20,8 +20,8 @@
 //! | R5 records in scratch | here |
 //! | R8 a walk that returns early | the tracker's own tests |
 //!
-//! No meaning here: D4 and D6 (modes and seals of memfds: `luo-memfd`), R4 and R11 (pages and holes of memfds: the same),
-//! R6 (the kernel's own page structures), R10 (a slow look-up is a matter for benchmarks).
+//! No meaning here: D4 and D6 (modes and seals of memfds: `luo-memfd`), R4 and R11 (pages and holes of memfds: the
+//! same), R6 (the kernel's own page structures), R10 (a slow look-up is a matter for benchmarks).
 
 use luo_core::SessionError;
 use luo_kho::sim::{Call, FaultPlan, Fragmentation, MachineConfig};

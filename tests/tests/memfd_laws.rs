@@ -1,21 +1,11 @@
 //! The handler of memfds keeps every law: on simulated memfds and on real ones, by reference and by copy.
 
-use luo_core::conformance::{self, Fixture, Ground, Law, SimGround};
+use luo_core::conformance::SimGround;
 use luo_memfd::{CopyWhen, DESCRIPTOR};
+use luo_tests::laws::{NO_FRAMES, keeps_every_law_but};
 use luo_tests::memfd::SimFixture;
 
 const NO_MEMFDS: &str = "memfds do not survive their kernel";
-
-/// Every law has cases but those that have none by nature.
-#[track_caller]
-fn keeps_every_law_but<F: Fixture, G: Ground>(skipped: &[Law], mut fixture: F, ground: &G) {
-    let report = conformance::check_on(&mut fixture, ground);
-    println!("{report}");
-    assert_eq!((&*report.skipped(), report.findings().len()), (skipped, Law::ALL.len()));
-}
-
-/// By reference no frame is taken, so none can be damaged.
-const NO_FRAMES: &[Law] = &[Law::DamagedFrames];
 
 #[test]
 fn simulated_memfds_by_reference() {

@@ -1,5 +1,5 @@
-//! Promise: a file that does not arrive as it was frozen is put right after the commit, where that is possible, and is refused
-//! before it otherwise.
+//! Promise: a file that does not arrive as it was frozen is put right after the commit, where that is possible, and is
+//! refused before it otherwise.
 //!
 //! An exec and a socket carry open files. A new kernel makes files of its own, and Linux 7.3 forgets some of what they
 //! were. Here the carrier does it.

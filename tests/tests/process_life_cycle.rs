@@ -1,5 +1,5 @@
-//! Promise: the orchestrator works on memory of descriptors as it does on the simulated machine: whole updates over a real
-//! socket, one after the other, each refused once before it succeeds.
+//! Promise: the orchestrator works on memory of descriptors as it does on the simulated machine: whole updates over a
+//! real socket, one after the other, each refused once before it succeeds.
 #![expect(clippy::unwrap_used, reason = "what goes wrong in a test panics")]
 
 use std::path::{Path, PathBuf};

@@ -1,5 +1,5 @@
-//! Promise: a program that hands its guest to a successor over a socket loses it to nobody but that successor, and keeps it
-//! whatever goes wrong before the successor owns it.
+//! Promise: a program that hands its guest to a successor over a socket loses it to nobody but that successor, and
+//! keeps it whatever goes wrong before the successor owns it.
 #![expect(clippy::unwrap_used, reason = "what goes wrong in a test panics")]
 
 use std::os::unix::fs::PermissionsExt as _;

@@ -22,7 +22,8 @@ const DENY: [&str; 3] = ["--", "-D", "warnings"];
 const FUZZING: u64 = 60;
 const SIMULATING: &str = "20";
 
-/// Workspaces of their own. The last two have steps that build them, with compilers and switches of their own, and no lints.
+/// Workspaces of their own. The last two have steps that build them, with compilers and switches of their own, and no
+/// lints.
 const APART: [&str; 3] = [NO_STD, "fuzz/Cargo.toml", "tests/concurrency/Cargo.toml"];
 
 struct Step {
@@ -88,7 +89,8 @@ fn lints(workspace: &Workspace) -> Result<()> {
     all([main, no_std])
 }
 
-/// One package at a time: in one build cargo would give each the features that its neighbours ask for. Their tests have std.
+/// One package at a time: in one build cargo would give each the features that its neighbours ask for. Their tests have
+/// std.
 fn lints_without_std(workspace: &Workspace) -> Result<()> {
     all(workspace.libraries.iter().map(|library| {
         let mut cargo = workspace.cargo();
@@ -110,8 +112,8 @@ fn simulation(workspace: &Workspace) -> Result<()> {
     program::shown(cargo.args(["--updates", "1000000000", "--seconds", SIMULATING]))
 }
 
-/// What we depend on, as `deny.toml` allows it: licences, sources, versions. Known faults are asked for where the list of
-/// them can be had.
+/// What we depend on, as `deny.toml` allows it: licences, sources, versions. Known faults are asked for where the list
+/// of them can be had.
 fn dependencies(workspace: &Workspace) -> Result<Tally> {
     if !program::has_subcommand(workspace.cargo(), "deny")? {
         return Ok(skipped("dependencies", "cargo-deny is not installed"));

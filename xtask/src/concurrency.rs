@@ -1,4 +1,5 @@
-//! `cargo xtask concurrency`: the models in `tests/concurrency`, once with loom's atomics and once with shuttle's threads.
+//! `cargo xtask concurrency`: the models in `tests/concurrency`, once with loom's atomics and once with shuttle's
+//! threads.
 
 use std::process::ExitCode;
 

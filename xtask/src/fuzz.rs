@@ -1,8 +1,9 @@
-//! `cargo xtask fuzz`: libFuzzer on the targets in `fuzz`, each for its share of the time, from the corpus that is committed,
-//! one on each processor. The **canary** comes first: a target that has to fail, because a fuzzer that finds nothing may not be looking.
+//! `cargo xtask fuzz`: libFuzzer on the targets in `fuzz`, each for its share of the time, from the corpus that is
+//! committed, one on each processor. The **canary** comes first: a target that has to fail, because a fuzzer that finds
+//! nothing may not be looking.
 //!
-//! It needs a nightly compiler and cargo-fuzz. Inputs that are found go into `target/fuzz`; the committed corpus changes
-//! only by hand.
+//! It needs a nightly compiler and cargo-fuzz. Inputs that are found go into `target/fuzz`; the committed corpus
+//! changes only by hand.
 
 use core::time::Duration;
 use std::fs;

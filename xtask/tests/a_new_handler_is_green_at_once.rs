@@ -1,6 +1,6 @@
 //! Promise: `cargo xtask new-handler` leaves the tree green, and `docs/new-handler.md` leads from there to a handler of
-//! eventfds, as it is written. In a copy of the tree with a target folder of its own: in a shared one cargo would take the
-//! copy's packages for ours.
+//! eventfds, as it is written. In a copy of the tree with a target folder of its own: in a shared one cargo would take
+//! the copy's packages for ours.
 #![expect(clippy::unwrap_used, reason = "what goes wrong in a test panics")]
 
 #[path = "../src/new_handler/steps.rs"]

@@ -1,5 +1,5 @@
-//! Promise: whatever a test does that it must not, the runner ends it, goes on, and names it. The suite `misbehaving` does
-//! all of that on purpose.
+//! Promise: whatever a test does that it must not, the runner ends it, goes on, and names it. The suite `misbehaving`
+//! does all of that on purpose.
 #![expect(clippy::unwrap_used, reason = "what goes wrong in a test panics")]
 
 use std::path::Path;

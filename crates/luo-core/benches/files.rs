@@ -1,9 +1,9 @@
 //! What a file costs in each phase, from one to a hundred thousand files, and the exponent that fits; and what it costs
 //! to freeze a file of a terabyte.
 //!
-//! An exponent of 1 means that a file costs the same however many there are. Beside it stands the **list model**: tokens
-//! in a linked list that is searched for each file that is preserved and for each that is retrieved, as Linux does it;
-//! its exponent is 2. Times are this machine's; the exponent is what carries over.
+//! An exponent of 1 means that a file costs the same however many there are. Beside it stands the **list model**:
+//! tokens in a linked list that is searched for each file that is preserved and for each that is retrieved, as Linux
+//! does it; its exponent is 2. Times are this machine's; the exponent is what carries over.
 
 use std::collections::LinkedList;
 use std::error::Error;

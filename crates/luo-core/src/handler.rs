@@ -187,8 +187,8 @@ pub trait FileHandler: Send + Sync + 'static {
     /// The file is in use for good; what carried it is released after this. Cannot fail.
     fn finish(&self, record: &Record<'_>, file: &Self::File);
 
-    /// Nobody retrieved this file, or its retrieve was refused, and the user gives it up: reclaims whatever `retrieve` would have, so that it can be
-    /// released. Cannot fail.
+    /// Nobody retrieved this file, or its retrieve was refused, and the user gives it up: reclaims whatever `retrieve`
+    /// would have, so that it can be released. Cannot fail.
     fn discard(&self, record: &Record<'_>, scope: &mut RetrieveScope<'_>);
 }
 

@@ -74,8 +74,9 @@ impl Role {
 }
 
 impl Manifest {
-    /// The manifest as bytes: for messages between programs, and for an ELF note. Version 1 of their layout. One that no
-    /// [`Registry`](crate::Registry) made, with a name twice or versions out of order, is not believed by its reader.
+    /// The manifest as bytes: for messages between programs, and for an ELF note. Version 1 of their layout. One that
+    /// no [`Registry`](crate::Registry) made, with a name twice or versions out of order, is not believed by its
+    /// reader.
     pub fn to_bytes(&self) -> Vec<u8> {
         crate::wire::write_manifest(self)
     }

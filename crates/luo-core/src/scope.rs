@@ -4,8 +4,8 @@
 //! - [`FreezeScope`]: write into what prepare took. Nothing can be allocated.
 //! - [`RetrieveScope`]: read what was handed over, reclaim it, ask for files and shared objects.
 //!
-//! Each lends a [`Memory`], so that preserved arrays and boxes work on it; it does no more than the step allows. Taking and
-//! giving back are accounted for; writes are not fenced: a participant keeps to the frames that it took.
+//! Each lends a [`Memory`], so that preserved arrays and boxes work on it; it does no more than the step allows. Taking
+//! and giving back are accounted for; writes are not fenced: a participant keeps to the frames that it took.
 
 use alloc::vec::Vec;
 use core::any::Any;

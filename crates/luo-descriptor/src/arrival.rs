@@ -1,7 +1,7 @@
 //! A file that **arrived**: it came by reference, and its old user may still take it back.
 //!
-//! What is not as it was written down is a [`Mismatch`] if it matters to the contents or cannot be undone. Everything else
-//! is put right after the commit, where nobody has changed it since.
+//! What is not as it was written down is a [`Mismatch`] if it matters to the contents or cannot be undone. Everything
+//! else is put right after the commit, where nobody has changed it since.
 
 use luo_kho::ByteLen;
 
@@ -67,8 +67,8 @@ impl Attributes {
         Ok(())
     }
 
-    /// What a file that was `found` like this on its arrival and looks like `now` shall be: what was recorded, wherever it
-    /// is still as it was found. What its new user has changed since is the user's.
+    /// What a file that was `found` like this on its arrival and looks like `now` shall be: what was recorded, wherever
+    /// it is still as it was found. What its new user has changed since is the user's.
     #[must_use]
     pub fn corrected(&self, found: &Self, now: &Self) -> Self {
         let mut shall = *now;

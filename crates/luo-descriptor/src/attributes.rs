@@ -1,9 +1,9 @@
-//! What a memfd is, apart from its contents.
+//! The attributes of a file in memory: what it is, apart from its contents.
 //!
-//! - [`Attributes`] are all that a user can ask a memfd for. Some belong to the file (size, seals, mode, owner, times), some
-//!   to the open file description (position, status, access), one to the descriptor (close on exec).
+//! - [`Attributes`] are all that a user can ask such a file for. Some belong to the file (size, seals, mode, owner,
+//!   times), some to the open file description (position, status, access), one to the descriptor (close on exec).
 //! - A [`Name`] is what `memfd_create` was given. It never changes.
-//! - A **page** is 4 KiB of a file, whatever the host's pages are; a **populated** page is one that is no hole.
+//! - A **page** is 4 KiB of a file, whatever the host's pages are.
 
 use alloc::string::String;
 use alloc::vec::Vec;
@@ -19,12 +19,12 @@ pub const MODE_BITS: u32 = 0o7777;
 /// Bytes of one of the units in which a file's blocks are counted (`stat(2)`).
 pub const BLOCK_BYTES: u64 = 512;
 
-/// All that a user can ask a memfd for.
+/// Attributes of a file in memory: all that a user can ask it for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Attributes {
     /// Bytes, holes included.
     pub size: u64,
-    /// Units of [`BLOCK_BYTES`] that the host gave it: populated pages, and pages that were reserved and never written.
+    /// Units of [`BLOCK_BYTES`] that the host gave it: what is no hole, and what was reserved and never written.
     pub blocks: u64,
     /// Where the next `read` or `write` begins.
     pub position: u64,

@@ -2,8 +2,10 @@
 //!
 //! - An [`Inode`] has seals, mode, owner and locks. All references to a file share it.
 //! - An [`Opening`] has a position, status flags and an access. Duplicates of a descriptor share it.
+//! - A [`Descriptor`] is a reference to both, through which users look at them and change them.
 //! - A [`Fuse`] makes a call fail.
 
+use alloc::sync::Arc;
 use core::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 
 use crate::{Access, Attributes, HostError, Owner, Seals, Status, Times};
@@ -34,6 +36,14 @@ pub struct Opening {
     access: Access,
 }
 
+/// See the room's head.
+#[derive(Debug)]
+pub struct Descriptor {
+    inode: Arc<Inode>,
+    opening: Arc<Opening>,
+    close_on_exec: AtomicBool,
+}
+
 /// Calls that succeed before one fails.
 #[derive(Debug)]
 pub struct Fuse {
@@ -60,109 +70,110 @@ impl Default for Inode {
     }
 }
 
-impl Inode {
-    /// All that a user of `opening` can ask for.
-    pub fn attributes(&self, opening: &Opening, size: u64, blocks: u64, close_on_exec: bool) -> Attributes {
+impl Opening {
+    /// At the start of a file.
+    pub const fn new(access: Access, status: Status) -> Self {
+        Self { position: AtomicU64::new(0), status: AtomicU32::new(status.bits()), access }
+    }
+}
+
+impl Descriptor {
+    /// A new one.
+    pub const fn new(inode: Arc<Inode>, opening: Arc<Opening>, close_on_exec: bool) -> Self {
+        Self { inode, opening, close_on_exec: AtomicBool::new(close_on_exec) }
+    }
+
+    /// All that a user can ask for of a file of this size, with so many blocks.
+    pub fn attributes_of(&self, size: u64, blocks: u64) -> Attributes {
+        let Self { inode, opening, close_on_exec } = self;
         Attributes {
             size,
             blocks,
             position: opening.position.load(ORDER),
             seals: self.seals(),
-            mode: self.mode.load(ORDER),
-            owner: Owner { user: self.user.load(ORDER), group: self.group.load(ORDER) },
+            mode: inode.mode.load(ORDER),
+            owner: Owner { user: inode.user.load(ORDER), group: inode.group.load(ORDER) },
             times: Times::default(),
             access: opening.access,
-            status: opening.status(),
-            close_on_exec,
+            status: Status::from_bits(opening.status.load(ORDER)).unwrap_or(Status::UNKNOWN),
+            close_on_exec: close_on_exec.load(ORDER),
         }
     }
 
     /// The seals.
     pub fn seals(&self) -> Seals {
-        Seals::from_bits(self.seals.load(ORDER))
+        Seals::from_bits(self.inode.seals.load(ORDER))
     }
 
-    /// Whether `opening` may write.
+    /// Whether it may be used to write.
     ///
     /// # Errors
     ///
     /// A seal or the access forbids it.
-    pub fn may_write(&self, opening: &Opening, call: &'static str) -> Result<(), HostError> {
+    pub fn may_write(&self, call: &'static str) -> Result<(), HostError> {
         let seals = self.seals();
         let sealed = seals.contains(Seals::WRITE) || seals.contains(Seals::FUTURE_WRITE);
-        if opening.access == Access::Read || sealed { Err(refused(call)) } else { Ok(()) }
+        if self.opening.access == Access::Read || sealed { Err(refused(call)) } else { Ok(()) }
     }
 
-    /// Whether `opening` may change the size from `now` to `size`.
+    /// Whether it may be used to change the size from `now` to `size`.
     ///
     /// # Errors
     ///
-    /// As [`may_write`](Self::may_write).
-    pub fn may_resize(&self, opening: &Opening, now: u64, size: u64) -> Result<(), HostError> {
+    /// A seal or the access forbids it.
+    pub fn may_resize(&self, now: u64, size: u64) -> Result<(), HostError> {
         let seals = self.seals();
         let sealed = size < now && seals.contains(Seals::SHRINK) || size > now && seals.contains(Seals::GROW);
-        if opening.access == Access::Read || sealed { Err(refused("ftruncate")) } else { Ok(()) }
+        if self.opening.access == Access::Read || sealed { Err(refused("ftruncate")) } else { Ok(()) }
     }
 
     /// Adds seals.
     ///
     /// # Errors
     ///
-    /// As [`may_write`](Self::may_write).
-    pub fn add_seals(&self, opening: &Opening, seals: Seals) -> Result<(), HostError> {
-        if opening.access == Access::Read || self.seals().contains(Seals::SEAL) {
+    /// A seal or the access forbids it.
+    pub fn add_seals(&self, seals: Seals) -> Result<(), HostError> {
+        if self.opening.access == Access::Read || self.seals().contains(Seals::SEAL) {
             return Err(refused("fcntl(F_ADD_SEALS)"));
         }
-        self.seals.fetch_or(seals.bits(), ORDER);
+        self.inode.seals.fetch_or(seals.bits(), ORDER);
         Ok(())
     }
 
     /// Sets the mode.
     pub fn set_mode(&self, mode: u32) {
-        self.mode.store(mode, ORDER);
+        self.inode.mode.store(mode, ORDER);
     }
 
-    /// Gives it to somebody.
+    /// Gives the file to somebody.
     pub fn set_owner(&self, owner: Owner) {
-        self.user.store(owner.user, ORDER);
-        self.group.store(owner.group, ORDER);
-    }
-
-    /// Locks it, or lets it go.
-    pub fn set_locked(&self, locked: bool) {
-        self.locked.store(locked, ORDER);
-    }
-
-    /// Whether somebody has locked it.
-    pub fn is_locked(&self) -> bool {
-        self.locked.load(ORDER)
-    }
-}
-
-impl Opening {
-    /// At the start of a file.
-    pub const fn new(access: Access, status: Status) -> Self {
-        Self { position: AtomicU64::new(0), status: AtomicU32::new(status.bits()), access }
-    }
-
-    /// What it may be used for.
-    pub const fn access(&self) -> Access {
-        self.access
-    }
-
-    /// The status flags.
-    pub fn status(&self) -> Status {
-        Status::from_bits(self.status.load(ORDER)).unwrap_or(Status::UNKNOWN)
-    }
-
-    /// Sets the status flags.
-    pub fn set_status(&self, status: Status) {
-        self.status.store(status.bits(), ORDER);
+        self.inode.user.store(owner.user, ORDER);
+        self.inode.group.store(owner.group, ORDER);
     }
 
     /// Moves the position.
     pub fn seek(&self, position: u64) {
-        self.position.store(position, ORDER);
+        self.opening.position.store(position, ORDER);
+    }
+
+    /// Sets the status flags.
+    pub fn set_status(&self, status: Status) {
+        self.opening.status.store(status.bits(), ORDER);
+    }
+
+    /// Sets the close-on-exec flag of this descriptor.
+    pub fn set_close_on_exec(&self, close: bool) {
+        self.close_on_exec.store(close, ORDER);
+    }
+
+    /// Locks the file, or lets it go.
+    pub fn set_locked(&self, locked: bool) {
+        self.inode.locked.store(locked, ORDER);
+    }
+
+    /// Whether somebody has locked the file.
+    pub fn is_locked(&self) -> bool {
+        self.inode.locked.load(ORDER)
     }
 }
 
@@ -230,14 +241,16 @@ mod tests {
 
     #[test]
     fn seals_and_access_forbid_what_they_name() {
-        let (inode, opening) = (Inode::default(), Opening::new(Access::ReadWrite, Status::NONE));
-        let reader = Opening::new(Access::Read, Status::NONE);
-        assert_eq!(inode.may_write(&reader, "pwrite"), Err(refused("pwrite")));
-        inode.add_seals(&opening, Seals::SHRINK).unwrap();
-        assert_eq!(inode.may_resize(&opening, 2, 1), Err(refused("ftruncate")));
-        assert_eq!(inode.may_resize(&opening, 2, 3), Ok(()));
-        inode.add_seals(&opening, Seals::WRITE | Seals::SEAL).unwrap();
-        assert_eq!(inode.may_write(&opening, "pwrite"), Err(refused("pwrite")));
-        assert!(inode.add_seals(&opening, Seals::GROW).is_err());
+        let inode = Arc::new(Inode::default());
+        let opened =
+            |access| Descriptor::new(Arc::clone(&inode), Arc::new(Opening::new(access, Status::NONE)), true);
+        let (writer, reader) = (opened(Access::ReadWrite), opened(Access::Read));
+        assert_eq!(reader.may_write("pwrite"), Err(refused("pwrite")));
+        writer.add_seals(Seals::SHRINK).unwrap();
+        assert_eq!(writer.may_resize(2, 1), Err(refused("ftruncate")));
+        assert_eq!(writer.may_resize(2, 3), Ok(()));
+        writer.add_seals(Seals::WRITE | Seals::SEAL).unwrap();
+        assert_eq!(writer.may_write("pwrite"), Err(refused("pwrite")));
+        assert!(writer.add_seals(Seals::GROW).is_err());
     }
 }

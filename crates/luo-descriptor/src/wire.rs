@@ -112,9 +112,21 @@ impl AttributesV1 {
     ///
     /// Which field says something that cannot be, and why.
     pub fn believe(&self) -> Result<Attributes, &'static str> {
-        let Self { size, position, accessed, modified, accessed_nanoseconds, modified_nanoseconds, .. } =
-            *self;
-        let Self { seals, mode, user, group, status, access, close_on_exec, .. } = *self;
+        let Self {
+            size,
+            position,
+            accessed,
+            modified,
+            accessed_nanoseconds,
+            modified_nanoseconds,
+            seals,
+            mode,
+            user,
+            group,
+            status,
+            access,
+            close_on_exec,
+        } = *self;
         Ok(Attributes {
             size: Some(size.get()).filter(|size| *size <= SIZE_MAX).ok_or("no file is so large")?,
             blocks: 0,
@@ -156,4 +168,61 @@ fn moment(seconds: I64, nanoseconds: U32) -> Result<Moment, &'static str> {
         return Err("a second has fewer nanoseconds");
     }
     Ok(Moment { seconds: seconds.get(), nanoseconds })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn attributes() -> Attributes {
+        Attributes {
+            size: SIZE_MAX,
+            blocks: 0,
+            position: 0x1122_3344_5566_7788,
+            seals: Seals::KNOWN,
+            mode: MODE_BITS,
+            owner: Owner { user: 1000, group: NOBODY - 1 },
+            times: Times {
+                accessed: Moment { seconds: -1, nanoseconds: NANOSECONDS - 1 },
+                modified: Moment { seconds: i64::MAX, nanoseconds: 0 },
+            },
+            access: Access::Write,
+            status: Status::APPEND | Status::NONBLOCK,
+            close_on_exec: true,
+        }
+    }
+
+    #[test]
+    fn what_is_written_is_read_again_without_blocks() {
+        for access in [Access::Read, Access::Write, Access::ReadWrite] {
+            for close_on_exec in [false, true] {
+                let given = Attributes { blocks: 7, access, close_on_exec, ..attributes() };
+                assert_eq!(AttributesV1::from(&given).believe(), Ok(Attributes { blocks: 0, ..given }));
+            }
+        }
+    }
+
+    /// Each field alone says something that cannot be.
+    #[test]
+    fn bytes_that_say_what_cannot_be_are_not_believed() {
+        let damages: [(usize, &[u8], &str); 12] = [
+            (7, &[0x80], "no file is so large"),
+            (15, &[0x80], "no file has such a position"),
+            (32, &NANOSECONDS.to_le_bytes(), "a second has fewer nanoseconds"),
+            (36, &NANOSECONDS.to_le_bytes(), "a second has fewer nanoseconds"),
+            (40, &[0x40], "there are unknown seals"),
+            (45, &[0x10], "the mode has unknown bits"),
+            (48, &[0xFF; 4], "no user and no group has such a number"),
+            (52, &[0xFF; 4], "no user and no group has such a number"),
+            (56, &[0x40], "there are unknown status flags"),
+            (59, &[0x80], "there are unknown status flags"),
+            (60, &[3], "there is no such access"),
+            (61, &[2], "close on exec is neither yes nor no"),
+        ];
+        for (at, damage, why) in damages {
+            let mut record = AttributesV1::from(&attributes());
+            record.as_mut_bytes()[at..at + damage.len()].copy_from_slice(damage);
+            assert_eq!(record.believe(), Err(why), "byte {at}");
+        }
+    }
 }

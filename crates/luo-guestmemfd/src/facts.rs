@@ -214,7 +214,8 @@ impl Facts {
         bindings: Vec<Binding>,
         sharing: SharingMap,
     ) -> Result<Self, TellError> {
-        // Whoever wrote them could make every comparison of each with each last for ever: sorted, neighbours are enough.
+        // Whoever wrote them could make every comparison of each with each last for ever: sorted, neighbours are
+        // enough.
         let mut by_frame: Vec<_> = bindings.iter().collect();
         by_frame.sort_unstable_by_key(|binding| (binding.address_space(), binding.frame));
         let mut by_slot: Vec<_> = bindings.iter().collect();
@@ -272,8 +273,8 @@ impl Facts {
         Ok(())
     }
 
-    /// The pages that the host cannot read: all of them, unless the file was made [`OPEN`](Flags::OPEN); else those that
-    /// the guest has to itself. Ascending, not touching.
+    /// The pages that the host cannot read: all of them, unless the file was made [`OPEN`](Flags::OPEN); else those
+    /// that the guest has to itself. Ascending, not touching.
     pub fn hidden(&self) -> Vec<Range<u64>> {
         if !self.flags.contains(Flags::OPEN) {
             return core::iter::once(0..self.pages).collect();

@@ -7,6 +7,7 @@ use luo_core::{FreezeScope, PayloadError, Refusal};
 
 use crate::abi::{Form, Payload};
 use crate::judge::refuse_hidden;
+use crate::prepare::refuse_too_many;
 use crate::preserve::{Held, Way};
 use crate::{GuestMemfdError, Port};
 
@@ -17,6 +18,7 @@ pub(crate) fn freeze<P: Port>(
     scope: &mut FreezeScope<'_>,
 ) -> Result<(), Refusal> {
     let facts = port.facts(file);
+    let runs = refuse_too_many(&facts)?;
     let look = port.look(file).map_err(GuestMemfdError::Host)?;
     let vm = match port.vm(file) {
         None => None,
@@ -38,8 +40,7 @@ pub(crate) fn freeze<P: Port>(
             again.as_slice()
         }
     };
-    let too_much =
-        GuestMemfdError::ToldTooMuch { bindings: facts.bindings().len(), runs: facts.sharing().run_count() };
+    let too_much = GuestMemfdError::ToldTooMuch { bindings: facts.bindings().len(), runs };
     let payload = Payload { close_on_exec: look.close_on_exec, vm, form, facts };
     for version in scope.versions().to_vec() {
         let bytes = match payload.encode(version, map) {

@@ -33,16 +33,16 @@ impl<P: Port> GuestMemfds<P> {
         self
     }
 
-    /// What prepare reserves for a copy beyond the pages that exist then, in frames. Unless this is called: one for every 16,
-    /// and no fewer than 64.
+    /// What prepare reserves for a copy beyond the pages that exist then, in frames. Unless this is called: one for
+    /// every 16, and no fewer than 64.
     #[must_use]
     pub fn sparing(mut self, frames: u64) -> Self {
         self.options.spare = Some(frames);
         self
     }
 
-    /// Asks `private_of` for a way to the private pages of a file: on the near side to export them, on the far side, with
-    /// the new file, to import them.
+    /// Asks `private_of` for a way to the private pages of a file: on the near side to export them, on the far side,
+    /// with the new file, to import them.
     #[must_use]
     pub fn private_memory(
         mut self,

@@ -59,8 +59,8 @@ pub(crate) fn hidden(facts: &Facts) -> Option<String> {
     })
 }
 
-/// By reference where the carrier can, unless somebody wants a copy or only a copy can carry it. What a copy would move is
-/// no more than the pages that exist.
+/// By reference where the carrier can, unless somebody wants a copy or only a copy can carry it. What a copy would move
+/// is no more than the pages that exist.
 pub(crate) fn travel<P: Port>(port: &P, options: &Options<P>, file: &P::File) -> Travel {
     let facts = port.facts(file);
     let (pages, copy) = match present_pages(port, options, file, &facts) {

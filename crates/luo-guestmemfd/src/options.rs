@@ -50,8 +50,8 @@ impl<P: Port> Options<P> {
         self.private.as_ref().and_then(|private_of| private_of(file))
     }
 
-    /// How many frames are reserved for a copy of a file of `pages` pages of which so many exist: no more than it can ever
-    /// have.
+    /// How many frames are reserved for a copy of a file of `pages` pages of which so many exist: no more than it can
+    /// ever have.
     pub(crate) fn reserve(&self, present: u64, pages: u64) -> u64 {
         let spare = self.spare.unwrap_or_else(|| (present / SPARE_SHARE).max(SPARE_MIN));
         present.saturating_add(spare).min(pages)

@@ -1,11 +1,12 @@
 //! The port: the least that a host must lend, so that its guest_memfds can be carried.
 //!
-//! - A **file** is what users hold: a guest_memfd, what was [told](crate::Told) of it, and the virtual machine that it serves.
+//! - A **file** is what users hold: a guest_memfd, what was [told](crate::Told) of it, and the virtual machine that it
+//!   serves.
 //! - A **reader** is a way of the host's own to the contents.
 //! - A **draft** is a new guest_memfd that is being filled. Nobody else knows it.
 //!
-//! [`linux`](crate::linux) is one adapter, [`sim`](crate::sim) another. A method changes nothing unless it says so. Undoing
-//! is dropping: readers, drafts, files and machines give back what they took.
+//! [`linux`](crate::linux) is one adapter, [`sim`](crate::sim) another. A method changes nothing unless it says so.
+//! Undoing is dropping: readers, drafts, files and machines give back what they took.
 
 use alloc::sync::Arc;
 use alloc::vec::Vec;

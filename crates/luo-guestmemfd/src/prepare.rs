@@ -1,4 +1,5 @@
-//! While the guest runs: the file is attached, or room for its contents is reserved. Room for the payload is reserved too.
+//! While the guest runs: the file is attached, or room for its contents is reserved. Room for the payload is reserved
+//! too.
 //!
 //! Everything that would make freeze refuse is looked for here already, where nobody waits.
 
@@ -28,10 +29,7 @@ pub(crate) fn prepare<P: Port>(
     scope: &mut PrepareScope<'_>,
 ) -> Result<(), Refusal> {
     let facts = port.facts(file);
-    let runs = facts.sharing().run_count();
-    if runs > RUNS_MAX {
-        return Err(GuestMemfdError::TooManyRuns { runs, max: RUNS_MAX }.into());
-    }
+    let runs = refuse_too_many(&facts)?;
     for version in scope.versions().to_vec() {
         let bindings = facts.bindings().len() + BINDINGS_SPARE;
         scope.reserve(version, Payload::most_bytes(version, bindings, runs + RUNS_SPARE))?;
@@ -43,6 +41,14 @@ pub(crate) fn prepare<P: Port>(
     let map = facts.sharing().encode();
     held.encoded = Some((facts, map));
     Ok(())
+}
+
+/// How many runs of shared and private frames there are, if no more than are carried.
+pub(crate) fn refuse_too_many(facts: &Facts) -> Result<u64, GuestMemfdError> {
+    match facts.sharing().run_count() {
+        runs if runs > RUNS_MAX => Err(GuestMemfdError::TooManyRuns { runs, max: RUNS_MAX }),
+        runs => Ok(runs),
+    }
 }
 
 /// Nothing of it is left after this: the orchestrator gives back what was taken from memory.

@@ -15,8 +15,8 @@ use crate::{Facts, Port};
 /// What the handler keeps of one file.
 pub struct Held<P: Port> {
     pub(crate) way: Way<P>,
-    /// The facts that prepare saw, with their map of shared and private frames as it is written down: as long as they are
-    /// the same, freeze need not write it anew.
+    /// The facts that prepare saw, with their map of shared and private frames as it is written down: as long as they
+    /// are the same, freeze need not write it anew.
     pub(crate) encoded: Option<(Arc<Facts>, Vec<u8>)>,
 }
 

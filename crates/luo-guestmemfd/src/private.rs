@@ -1,7 +1,7 @@
 //! Private memory, for an embedder with the means to get it out of the guest and into another.
 //!
-//! - To **export** a page is to make bytes of it that the host may hold: encrypted by a firmware, for instance. To **import**
-//!   it is to make the page of them again. What the bytes mean is nobody else's business.
+//! - To **export** a page is to make bytes of it that the host may hold: encrypted by a firmware, for instance. To
+//!   **import** it is to make the page of them again. What the bytes mean is nobody else's business.
 
 use core::ops::Range;
 

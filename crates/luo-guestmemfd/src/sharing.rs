@@ -1,7 +1,7 @@
 //! Which guest frames are private and which are shared: a [`luo_xarray`] from frames to attributes.
 //!
-//! - The **attributes** of a frame are those of `KVM_SET_MEMORY_ATTRIBUTES`: 0 for shared, 8 for private. A frame of which
-//!   nobody said anything has none.
+//! - The **attributes** of a frame are those of `KVM_SET_MEMORY_ATTRIBUTES`: 0 for shared, 8 for private. A frame of
+//!   which nobody said anything has none.
 //! - A **run** is neighbouring frames that are alike.
 
 use alloc::vec::Vec;
@@ -16,8 +16,8 @@ use crate::{RecordError, Sharing};
 
 /// `KVM_MEMORY_ATTRIBUTE_PRIVATE`.
 const PRIVATE: u64 = 1 << 3;
-/// The most runs that are carried: 2 MiB of payload. A guest shares its buffers for devices, in some hundreds of runs; a
-/// payload is read whole, and may have been written by anybody.
+/// The most runs that are carried: 2 MiB of payload. A guest shares its buffers for devices, in some hundreds of runs;
+/// a payload is read whole, and may have been written by anybody.
 pub const RUNS_MAX: u64 = 1 << 16;
 /// What one run takes at most when it is serialized: a record of its own.
 const BYTES_PER_RUN: u64 = 32;

@@ -1,5 +1,5 @@
-//! Nobody wants the file any more: what carried it is claimed, so that it can be released, and its huge pages go back to
-//! their pool.
+//! Nobody wants the file any more: what carried it is claimed, so that it can be released, and its huge pages go back
+//! to their pool.
 
 use luo_core::{Record, RetrieveScope};
 

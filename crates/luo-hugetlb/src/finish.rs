@@ -1,5 +1,5 @@
-//! After the commit: a file that came by reference is put right, where its carrier could not bring all of it; a copy of a
-//! file that had a path gets it.
+//! After the commit: a file that came by reference is put right, where its carrier could not bring all of it; a copy of
+//! a file that had a path gets it.
 
 use luo_core::Record;
 

@@ -1,7 +1,7 @@
 //! With the users stopped: the file is looked at once more, and written down as it is now.
 //!
-//! Size, seals, mode, position, flags and path may all have changed since prepare, and pages may have come and gone. Whatever
-//! they are now is what crosses; only a copy that no longer fits into what prepare reserved is refused.
+//! Size, seals, mode, position, flags and path may all have changed since prepare, and pages may have come and gone.
+//! Whatever they are now is what crosses; only a copy that no longer fits into what prepare reserved is refused.
 
 use luo_core::{FreezeScope, Refusal};
 

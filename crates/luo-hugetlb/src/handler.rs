@@ -46,8 +46,8 @@ impl<P: Port> HugetlbFiles<P> {
         self
     }
 
-    /// Where a file has to be copied, each of its pages is freed as soon as it was copied: for hosts that have no room for
-    /// it twice. This happens in freeze and cannot be taken back for certain; see [`strandings`](Self::strandings).
+    /// Where a file has to be copied, each of its pages is freed as soon as it was copied: for hosts that have no room
+    /// for it twice. This happens in freeze and cannot be taken back for certain; see [`strandings`](Self::strandings).
     #[must_use]
     pub fn freeing(mut self, to: FreeTo, _irrevocable: Irrevocable) -> Self {
         self.options.freeing = Some(to);
@@ -66,8 +66,8 @@ impl<P: Port> HugetlbFiles<P> {
         self.options.strandings.clone()
     }
 
-    /// What a copy of `file` takes from the successor's pool, against what this host's has. [`plan`](luo_core::Luo::plan)
-    /// says the same in words.
+    /// What a copy of `file` takes from the successor's pool, against what this host's has.
+    /// [`plan`](luo_core::Luo::plan) says the same in words.
     ///
     /// # Errors
     ///
@@ -76,8 +76,8 @@ impl<P: Port> HugetlbFiles<P> {
         judge::need(&*self.port, &self.options, file)
     }
 
-    /// Registers this handler, and before it an object for each page size of the host, which counts the preserved pages of
-    /// that size. Both sides have to do it the same way.
+    /// Registers this handler, and before it an object for each page size of the host, which counts the preserved pages
+    /// of that size. Both sides have to do it the same way.
     ///
     /// # Errors
     ///

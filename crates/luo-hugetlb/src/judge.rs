@@ -2,6 +2,7 @@
 
 use alloc::borrow::Cow;
 use alloc::format;
+use alloc::string::ToString as _;
 
 use luo_core::{CopyWhen, Copying, Travel, Verdict};
 use luo_kho::ByteLen;
@@ -44,9 +45,7 @@ fn fit<P: Port>(port: &P, file: &P::File) -> Result<Option<Cow<'static, str>>, H
     let attributes = port.look(file)?;
     let unknown = attributes.seals.unknown();
     if unknown != Seals::NONE {
-        return Ok(Some(
-            format!("it has seals {:#x}, which this build does not know", unknown.bits()).into(),
-        ));
+        return Ok(Some(HugetlbError::StrangeSeals { seals: unknown }.to_string().into()));
     }
     if attributes.status.contains(Status::UNKNOWN) {
         return Ok(Some("its descriptor has status flags that this build does not know".into()));
@@ -71,7 +70,7 @@ pub(crate) fn need<P: Port>(port: &P, options: &Options<P>, file: &P::File) -> R
     let placement = Placement::of(&runs);
     let pool = port.pools()?.into_iter().find(|pool| pool.page_size == page_size);
     let given_back = if options.freeing.is_some() { placement.pages() } else { 0 };
-    Ok(Need { page_size, placement, pool, given_back })
+    Ok(Need { page_size, placement, pool, given_back, given_back_to: options.freeing })
 }
 
 /// By reference where the carrier can. What a copy would move is no more than the host keeps for the file.

@@ -16,6 +16,7 @@ mod page_size;
 mod place;
 mod pool;
 mod port;
+mod lock;
 mod options;
 mod error;
 mod judge;
@@ -38,7 +39,7 @@ pub use error::HugetlbError;
 pub use handler::HugetlbFiles;
 pub use judge::{DESCRIPTOR, STAND_IN};
 #[cfg(all(feature = "std", target_os = "linux"))]
-pub use linux::{HugetlbFile, Linux};
+pub use linux::{HugetlbFile, Linux, Loan, LoanError};
 pub use luo_core::{CopyWhen, PayloadError};
 pub use luo_descriptor::{
     Access, Attributes, BLOCK_BYTES, HostError, MODE_BITS, Mismatch, Moment, NAME_MAX, Name, Owner, Seals,

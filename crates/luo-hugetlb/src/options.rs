@@ -1,7 +1,7 @@
 //! What an embedder can choose: when to copy, how much to reserve, and whether pages are freed while they are copied.
 //!
-//! - The **head room** is what prepare reserves beyond the pages that are populated then. Freeze takes no memory: a file
-//!   that has grown beyond it is refused.
+//! - The **head room** is what prepare reserves beyond the pages that are populated then. Freeze takes no memory: a
+//!   file that has grown beyond it is refused.
 //! - **Freeing** copies a file without having room for it twice: each huge page is freed as soon as it was copied. It
 //!   begins in freeze, and cannot be taken back for certain: somebody else may take the freed pages.
 
@@ -29,9 +29,11 @@ pub struct HeadRoom {
 pub enum FreeTo {
     /// To their pool, from where the copy takes them again.
     Pool,
-    /// On to common memory, from where the frames of the copy are taken: at no time is there room for more than one page
-    /// twice. The pool shrinks, which needs the right to configure it; where that lacks, pages stay in the pool. Whoever
-    /// makes the file again lets the pool grow as far as pages are missing; whoever takes it back, as far as it had shrunk.
+    /// On to common memory, from where the frames of the copy are taken: while pages are freed, no more than one is
+    /// there twice. The pool shrinks, which needs the right to configure it; where that lacks, pages stay in the pool.
+    /// Whoever makes the file again lets the pool grow as far as pages are missing; whoever takes it back, as far as it
+    /// had shrunk. For that moment common memory needs room for the pages as well: nothing may be taken from the
+    /// stand-in before the commit. Where it has no room, the retrieve is refused as pages are short.
     CommonMemory,
 }
 

@@ -1,4 +1,4 @@
-//! The size of a **huge page**: how many bytes one page of a file has that is neither split nor swapped.
+//! A **huge page** is neither split nor swapped; this is how many bytes one has.
 
 use core::fmt;
 

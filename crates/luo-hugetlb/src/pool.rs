@@ -1,8 +1,8 @@
-//! Pools: huge pages do not come from a host's common memory, but from a **pool** of their size, part of it on each **node**
-//! (a part of memory near some CPUs).
+//! Pools: huge pages do not come from a host's common memory, but from a **pool** of their size, part of it on each
+//! **node** (a part of memory near some CPUs).
 //!
-//! - A page of a pool is **free**, or in use. A free page may be **reserved**: promised to a mapping that has not touched
-//!   it yet. A pool may **overcommit**: take more pages from common memory while it has them.
+//! - A page of a pool is **free**, or in use. A free page may be **reserved**: promised to a mapping that has not
+//!   touched it yet. A pool may **overcommit**: take more pages from common memory while it has them.
 //! - A [`Need`] is what a copy of a file takes from the successor's pool, set against what this host's pool has.
 
 use alloc::collections::BTreeMap;
@@ -10,7 +10,7 @@ use alloc::vec::Vec;
 use core::fmt;
 use core::ops::Range;
 
-use crate::PageSize;
+use crate::{FreeTo, PageSize};
 
 /// The number of a node. Where a host cannot tell, it is [`UNKNOWN`](Self::UNKNOWN).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -75,13 +75,16 @@ pub struct Need {
     pub pool: Option<Pool>,
     /// Pages that the file itself gives back before its copy is made.
     pub given_back: u64,
+    /// To whom. If that is common memory, the pool has to get them again from there, while their contents are there
+    /// too.
+    pub given_back_to: Option<FreeTo>,
 }
 
 /// Why a copy cannot be made: pages are short. Numbers are pages of the size.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Shortage {
     /// The host has no pages of this size at all.
-    #[error("{needed} pages of {page_size} are needed, this host has no pages of that size, but {}", List(.sizes))]
+    #[error("{needed} pages of {page_size} are needed, this host has no pages of that size, {}", List(.sizes))]
     NoSuchSize {
         /// The size.
         page_size: PageSize,
@@ -91,7 +94,11 @@ pub enum Shortage {
         sizes: Vec<PageSize>,
     },
     /// Too few are free.
-    #[error("{needed} pages of {page_size} are needed, {available} can be had{had}: {} are missing", .needed.saturating_sub(*.available), had = ByNode(.nodes))]
+    #[error(
+        "{needed} pages of {page_size} are needed, {available} can be had{had}: {} are missing",
+        .needed.saturating_sub(*.available),
+        had = ByNode(.nodes)
+    )]
     TooFew {
         /// The size.
         page_size: PageSize,
@@ -195,7 +202,7 @@ impl Need {
 /// One sentence: what is needed, where, against what is free, and what will be missing.
 impl fmt::Display for Need {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { page_size, placement, pool, given_back } = self;
+        let Self { page_size, placement, pool, given_back, given_back_to } = self;
         let none = NodePages { node: Node::UNKNOWN, total: 0, free: 0 };
         let nodes = pool.as_ref().map(|pool| &*pool.nodes).unwrap_or_default();
         write!(f, "a copy needs {} pages of {page_size}", placement.pages())?;
@@ -209,6 +216,9 @@ impl fmt::Display for Need {
         }
         if *given_back > 0 {
             write!(f, ", the file itself gives back {given_back}")?;
+            if *given_back_to == Some(FreeTo::CommonMemory) {
+                f.write_str(" to common memory, which needs room for them twice")?;
+            }
         }
         match self.missing() {
             0 => f.write_str("; none will be missing"),
@@ -229,9 +239,9 @@ impl fmt::Display for Node {
 impl fmt::Display for List<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self.0 {
-            [] => f.write_str("none of any size"),
+            [] => f.write_str("nor of any other"),
             [first, others @ ..] => {
-                write!(f, "of {first}")?;
+                write!(f, "but of {first}")?;
                 others.iter().try_for_each(|size| write!(f, ", {size}"))
             }
         }
@@ -282,7 +292,7 @@ mod tests {
         let said = "1 pages of 1048576 KiB are needed, this host has no pages of that size, but of 2048 KiB";
         assert_eq!(format!("{none}"), said);
         let none = Pool::can_give(&[], PageSize::GIB_1, 1).unwrap_err();
-        assert!(format!("{none}").ends_with("but none of any size"), "{none}");
+        assert!(format!("{none}").ends_with("no pages of that size, nor of any other"), "{none}");
     }
 
     #[test]
@@ -294,14 +304,22 @@ mod tests {
         ];
         let placement = Placement::of(&runs);
         assert_eq!((placement.pages(), placement.on(Node(0)), placement.on(Node(2))), (6, 4, 0));
-        let mut need =
-            Need { page_size: PageSize::MIB_2, placement, pool: Some(pool([2, 1], 1)), given_back: 0 };
+        let mut need = Need {
+            page_size: PageSize::MIB_2,
+            placement,
+            pool: Some(pool([2, 1], 1)),
+            given_back: 0,
+            given_back_to: None,
+        };
         let said = "a copy needs 6 pages of 2048 KiB, node 0: 4, free 2, node 1: 2, free 1; \
                     2 are free and not reserved; 4 will be missing";
         assert_eq!(format!("{need}"), said);
         need.given_back = 6;
         assert_eq!(need.missing(), 0);
         assert!(format!("{need}").ends_with("gives back 6; none will be missing"), "{need}");
+        need.given_back_to = Some(FreeTo::CommonMemory);
+        let said = "gives back 6 to common memory, which needs room for them twice; none will be missing";
+        assert!(format!("{need}").ends_with(said), "{need}");
         need.pool = None;
         assert!(format!("{need}").contains("this host has no such pages"), "{need}");
     }

@@ -1,14 +1,14 @@
 //! The port: the least that a host must lend, so that its files of huge pages can be carried.
 //!
 //! - A **file** is what users hold: a reference to an open file of huge pages.
-//! - A **reader** is a way of one's own to a file's contents and holes. It moves nothing that users can see, and takes no
-//!   huge page.
+//! - A **reader** is a way of one's own to a file's contents and holes. It moves nothing that users can see, and takes
+//!   no huge page.
 //! - A **draft** is a file that this side fills: a new one that nobody else knows, or one whose users are stopped.
 //! - A **stand-in** is a file of ordinary pages that takes the contents in while their huge pages are freed.
 //!
 //! Pages are huge ones here, counted from the start of the file. [`linux`](crate::linux) is one adapter,
-//! [`sim`](crate::sim) another. A method changes nothing unless it says so. Undoing is dropping: readers, drafts, files and
-//! stand-ins give back what they took.
+//! [`sim`](crate::sim) another. A method changes nothing unless it says so. Undoing is dropping: readers, drafts, files
+//! and stand-ins give back what they took.
 
 use alloc::borrow::Cow;
 use alloc::vec::Vec;
@@ -174,8 +174,8 @@ pub trait Port: Send + Sync + 'static {
     /// The host's.
     fn refill(&self, file: &Self::File, page_size: PageSize) -> Result<Self::Draft, HostError>;
 
-    /// Takes a page of zeros for this hole of a draft: `near` is the node on which it had better lie. `false` if none can be
-    /// had.
+    /// Takes a page of zeros for this hole of a draft: `near` is the node on which it had better lie. `false` if none
+    /// can be had.
     ///
     /// # Errors
     ///
@@ -189,8 +189,8 @@ pub trait Port: Send + Sync + 'static {
     /// The host's.
     fn write(&self, draft: &Self::Draft, at: u64, bytes: &[u8]) -> Result<(), HostError>;
 
-    /// Makes a hole of a page: it goes back to its pool, and on to common memory if the pool shall `shrink`. Says whether
-    /// the pool did shrink.
+    /// Makes a hole of a page: it goes back to its pool, and on to common memory if the pool shall `shrink`. Says
+    /// whether the pool did shrink.
     ///
     /// # Errors
     ///
@@ -207,8 +207,8 @@ pub trait Port: Send + Sync + 'static {
     /// The host's, also where it does not let this program give a file such an attribute.
     fn complete(&self, draft: Self::Draft, wanted: &Attributes) -> Result<Self::File, HostError>;
 
-    /// After the commit: a copy of a file that had a path gets it, in place of the file that was copied. If something else
-    /// has taken it, the copy has none.
+    /// After the commit: a copy of a file that had a path gets it, in place of the file that was copied. If something
+    /// else has taken it, the copy has none.
     fn settle(&self, file: &Self::File, place: &Place);
 
     /// A new file of ordinary pages, all of it a hole.

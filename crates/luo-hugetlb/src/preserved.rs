@@ -1,7 +1,8 @@
 //! The pages of one size that an update preserves: an object that the files of that size share.
 //!
-//! A pool is filled when its kernel boots, from memory that nobody uses yet. Pages that come by reference belong to it and
-//! are in use already, so it takes fewer; [`boot`] is that arithmetic. The counts are there before any file is looked at.
+//! A pool is filled when its kernel boots, from memory that nobody uses yet. Pages that come by reference belong to it
+//! and are in use already, so it takes fewer; [`boot`] is that arithmetic. The counts are there before any file is
+//! looked at.
 //!
 //! - A [`Share`] is one prepared file's part. Dropping it takes it out of the count.
 
@@ -12,10 +13,10 @@ use alloc::vec::Vec;
 use luo_core::{
     FreezeScope, Kind, PrepareScope, Record, Refusal, RetrieveScope, SharedObject, Version, VersionRange,
 };
-use spin::Mutex;
 
 use crate::PageSize;
 use crate::abi::{self, counts};
+use crate::lock::Mutex;
 use crate::pool::{NodeCount, Placement};
 
 /// Counts the pages of one size.

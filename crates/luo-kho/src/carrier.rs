@@ -53,7 +53,8 @@ pub enum CarrierError {
     /// The guardian died before the offer: nobody would bring the guest back.
     #[error("the guardian is gone, so there would be no way back")]
     Unguarded,
-    /// What is to be carried has changed since the carrier was prepared: a segment, or a descriptor that was given along.
+    /// What is to be carried has changed since the carrier was prepared: a segment, or a descriptor that was given
+    /// along.
     #[error("what is to be carried has changed since the carrier was prepared")]
     CargoChanged,
     /// It was not prepared, or was cancelled.

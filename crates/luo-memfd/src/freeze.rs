@@ -1,7 +1,7 @@
 //! With the users stopped: the file is looked at once more, and written down as it is now.
 //!
-//! Size, seals, mode, position and flags may all have changed since prepare. Whatever they are now is what crosses; only
-//! a copy that no longer fits into what prepare reserved is refused.
+//! Size, seals, mode, position and flags may all have changed since prepare. Whatever they are now is what crosses;
+//! only a copy that no longer fits into what prepare reserved is refused.
 
 use luo_core::{FreezeScope, Refusal};
 

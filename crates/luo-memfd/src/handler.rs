@@ -50,8 +50,8 @@ impl<P: Port> Memfds<P> {
         self
     }
 
-    /// Asks `log_of` for a dirty log of each file that is copied. It is asked in prepare, and the log is dropped when the
-    /// update is cancelled or over.
+    /// Asks `log_of` for a dirty log of each file that is copied. It is asked in prepare, and the log is dropped when
+    /// the update is cancelled or over.
     #[must_use]
     pub fn dirty_log(
         mut self,

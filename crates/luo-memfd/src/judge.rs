@@ -2,6 +2,7 @@
 
 use alloc::borrow::Cow;
 use alloc::format;
+use alloc::string::ToString as _;
 
 use luo_core::{Copying, Travel, Verdict};
 use luo_kho::carrier::DescriptorKind;
@@ -9,7 +10,7 @@ use luo_kho::{ByteLen, FRAME_BYTES};
 
 use crate::options::Options;
 use crate::port::Sort;
-use crate::{CopyWhen, HostError, Port, Seals, Status};
+use crate::{CopyWhen, HostError, MemfdError, Port, Seals, Status};
 
 /// The descriptor that a carrier would have to take.
 pub const DESCRIPTOR: DescriptorKind = DescriptorKind("memfd");
@@ -30,7 +31,7 @@ pub(crate) fn judge<P: Port>(port: &P, file: &P::File) -> Verdict {
     };
     let unknown = attributes.seals.unknown();
     if unknown != Seals::NONE {
-        return no(format!("it has seals {:#x}, which this build does not know", unknown.bits()).into());
+        return no(MemfdError::StrangeSeals { seals: unknown }.to_string().into());
     }
     if attributes.status.contains(Status::UNKNOWN) {
         return no("its descriptor has status flags that this build does not know".into());

@@ -1,9 +1,10 @@
-//! What an embedder can choose: when to copy, how much to reserve, with how many threads, and who knows what was written.
+//! What an embedder can choose: when to copy, how much to reserve, with how many threads, and who knows what was
+//! written.
 //!
-//! - The **head room** is what prepare reserves beyond the pages that are populated then. Freeze takes no memory: a file
-//!   that has grown beyond it is refused.
-//! - A **dirty log** says which pages were written. With one, prepare copies while the guest runs, again and again what was
-//!   written meanwhile, and freeze copies the last few pages. Without one all copying lies within freeze.
+//! - The **head room** is what prepare reserves beyond the pages that are populated then. Freeze takes no memory: a
+//!   file that has grown beyond it is refused.
+//! - A **dirty log** says which pages were written. With one, prepare copies while the guest runs, again and again what
+//!   was written meanwhile, and freeze copies the last few pages. Without one all copying lies within freeze.
 
 use alloc::boxed::Box;
 use alloc::sync::Arc;
@@ -26,7 +27,7 @@ pub struct HeadRoom {
 }
 
 impl HeadRoom {
-    /// One in 16, at least 64: 256 KiB for a small file, 1 GiB for one of 16.
+    /// One in 16, at least 64: 256 KiB for a small file, 1 GiB for a file of 16 GiB.
     pub const DEFAULT: Self = Self {
         one_in: match NonZeroUsize::new(16) {
             Some(share) => share,

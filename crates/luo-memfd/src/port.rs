@@ -5,8 +5,8 @@
 //!   searched for holes by moving a position, so a reader has a position of its own.
 //! - A **draft** is a new memfd that is being filled. Nobody else knows it; it has no seals yet.
 //!
-//! [`linux`](crate::linux) is one adapter, [`sim`](crate::sim) another. A method changes nothing unless it says so. Undoing
-//! is dropping: readers, drafts and files give back what they took.
+//! [`linux`](crate::linux) is one adapter, [`sim`](crate::sim) another. A method changes nothing unless it says so.
+//! Undoing is dropping: readers, drafts and files give back what they took.
 
 use alloc::borrow::Cow;
 use core::ops::Range;
@@ -109,8 +109,8 @@ pub trait Port: Send + Sync + 'static {
     /// The host's.
     fn open(&self, file: &Self::File) -> Result<Self::Reader, HostError>;
 
-    /// The first populated bytes at or after byte `from`: from there, or from the start of a page, to the end of a page,
-    /// or of the file. What was reserved and never written is a hole.
+    /// The first populated bytes at or after byte `from`: from there, or from the start of a page, to the end of a
+    /// page, or of the file. What was reserved and never written is a hole.
     ///
     /// # Errors
     ///

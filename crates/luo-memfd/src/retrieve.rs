@@ -1,8 +1,8 @@
 //! Making the file again: it is found behind its segment, or made of its copy.
 //!
-//! Before the commit a file that came by reference is still its old user's: nothing of it may be changed. What is not as
-//! it was written down is refused if it matters to the contents, and otherwise put right by [`finish`](crate::finish).
-//! A file that is made of a copy is nobody else's: it is made whole at once.
+//! Before the commit a file that came by reference is still its old user's: nothing of it may be changed. What is not
+//! as it was written down is refused if it matters to the contents, and otherwise put right by
+//! [`finish`](crate::finish). A file that is made of a copy is nobody else's: it is made whole at once.
 
 use luo_core::{Record, Refusal, RetrieveScope};
 use luo_kho::FrameRange;

@@ -5,8 +5,8 @@
 //! | 0 | 8 | counter: at most 2^64 - 2 |
 //! | 8 | 8 | flags: 1 semaphore, 2 nonblock, 4 close on exec |
 //!
-//! Payloads carry no magic and no checksum of their own: the records that hold them have both. A change of the layout is
-//! another version.
+//! Payloads carry no magic and no checksum of their own: the records that hold them have both. A change of the layout
+//! is another version.
 
 use alloc::vec::Vec;
 

@@ -1,4 +1,5 @@
-//! Eventfds of Linux. All that can be asked of one is in `/proc/self/fdinfo` (proc(5)), where asking takes nothing from it.
+//! Eventfds of Linux. All that can be asked of one is in `/proc/self/fdinfo` (proc(5)), where asking takes nothing from
+//! it.
 
 use alloc::format;
 use alloc::string::String;

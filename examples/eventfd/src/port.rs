@@ -1,7 +1,7 @@
 //! The port: the least that a host must lend, so that its files can be carried.
 //!
-//! A **file** is what users hold: a reference to an open one. [`sim`](crate::sim) is an adapter. A method changes nothing
-//! unless it says so. Undoing is dropping.
+//! A **file** is what users hold: a reference to an open one. [`sim`](crate::sim) is an adapter. A method changes
+//! nothing unless it says so. Undoing is dropping.
 
 use alloc::borrow::Cow;
 

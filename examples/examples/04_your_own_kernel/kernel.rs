@@ -2,8 +2,8 @@
 //!
 //! - **RAM** is one piece of frames; frame 0 stays free, because no structure is called 0.
 //! - Each frame is free or **allocated**, and may be **preserved**; one that was inherited is **claimed** or not.
-//! - A **reboot** makes the next kernel: it has what was preserved, and zeros everywhere else. The ownership word lies in a
-//!   page that both kernels see.
+//! - A **reboot** makes the next kernel: it has what was preserved, and zeros everywhere else. The ownership word lies
+//!   in a page that both kernels see.
 
 use alloc::borrow::Cow;
 use alloc::rc::Rc;

@@ -1,8 +1,8 @@
 //! Your own kernel here: luo on something that is neither Linux nor the simulated machine.
 //!
-//! What a kernel lends is two things. Memory that outlives its user: the traits `Memory` and `Kho`, in `kernel.rs`, for a toy
-//! kernel with 1 MiB of RAM and without std. And for each kind of file the **port** of its handler: here the one of
-//! `examples/eventfd`, for this kernel's counters.
+//! What a kernel lends is two things. Memory that outlives its user: the traits `Memory` and `Kho`, in `kernel.rs`, for
+//! a toy kernel with 1 MiB of RAM and without std. And for each kind of file the **port** of its handler: here the one
+//! of `examples/eventfd`, for this kernel's counters.
 
 extern crate alloc;
 

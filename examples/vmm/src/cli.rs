@@ -5,13 +5,13 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use crate::bench::{Bench, Floor};
-use crate::machine::{Backing, Kind};
+use crate::machine::{Backing, Kind, Retrieve};
 use crate::vmm::Sabotage;
 
 /// A small virtual machine monitor whose guest survives the replacement of the program that runs it.
 ///
-/// The guest makes its own memory predictable: each step rewrites one word, and all of memory can be computed again from
-/// the number of steps. So a single lost or doubled byte shows.
+/// The guest makes its own memory predictable: each step rewrites one word, and all of memory can be computed again
+/// from the number of steps. So a single lost or doubled byte shows.
 #[derive(Debug, Parser)]
 #[command(name = "luo-vmm", version, max_term_width = 100)]
 pub(crate) struct Cli {
@@ -72,6 +72,9 @@ pub(crate) struct Shape {
     /// What guest memory is made of.
     #[arg(long, value_name = "SORT", default_value = "memfd")]
     pub(crate) backing: Backing,
+    /// What each new program makes of the guest_memfds that it gets.
+    #[arg(long, value_name = "WAY", default_value = "map-old")]
+    pub(crate) retrieve: Retrieve,
 }
 
 /// How long each side waits for the other.

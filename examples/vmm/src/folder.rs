@@ -19,7 +19,8 @@ impl Folder {
         Ok(Self(path.canonicalize()?))
     }
 
-    /// The folder that a predecessor opened. It is not looked at: a program that takes a guest over needs nothing of it.
+    /// The folder that a predecessor opened. It is not looked at: a program that takes a guest over needs nothing of
+    /// it.
     pub(crate) fn known(path: &Path) -> Self {
         Self(path.to_path_buf())
     }
@@ -34,8 +35,8 @@ impl Folder {
         self.0.join("control")
     }
 
-    /// Where the successor of this process calls, if it was started beforehand. Each has a place of its own: the last one may
-    /// not have cleared its away when the next update begins.
+    /// Where the successor of this process calls, if it was started beforehand. Each has a place of its own: the last
+    /// one may not have cleared its away when the next update begins.
     pub(crate) fn handover(&self, of: u32) -> PathBuf {
         self.0.join(format!("handover-{of}"))
     }

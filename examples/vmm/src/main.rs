@@ -10,6 +10,8 @@ mod folder;
 mod huge;
 mod control;
 mod vmm;
+mod subject;
+mod percentile;
 mod demo;
 mod bench;
 
@@ -63,8 +65,8 @@ fn told(error: &anyhow::Error) -> String {
     text
 }
 
-/// Asks the VMM in this folder what stands on our own command line, but for where that names this program, and prints the
-/// answer.
+/// Asks the VMM in this folder what stands on our own command line, but for where that names this program, and prints
+/// the answer.
 fn ask(folder: &folder::Folder, program: Option<PathBuf>) -> Result<ExitCode> {
     let mut words: Vec<_> = std::env::args().skip(1).collect();
     if let Some(program) = program {

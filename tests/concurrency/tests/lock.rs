@@ -1,5 +1,5 @@
-//! One orchestrator behind a lock, used by several threads: many interleavings, chosen so that few preemptions find what few
-//! can find (PCT). Whatever the order, somebody has been first, and everybody else is told.
+//! One orchestrator behind a lock, used by several threads: many interleavings, chosen so that few preemptions find
+//! what few can find (PCT). Whatever the order, somebody has been first, and everybody else is told.
 #![cfg(not(loom))]
 
 use luo_core::{FinishError, Luo, PrepareOneError, PreserveError, RetrieveError, Stuck, Token};

@@ -1,7 +1,9 @@
-//! The ownership word and the state, as loom sees them: every interleaving of three threads with at most three preemptions.
+//! The ownership word and the state, as loom sees them: every interleaving of three threads with at most three
+//! preemptions.
 //!
-//! The threads use the protocol of `luo_kho::ownership` and its swap of a shared word, and the orchestrator's state view.
-//! What the word guards are cells that loom watches: two threads that touch one without an order between them are found.
+//! The threads use the protocol of `luo_kho::ownership` and its swap of a shared word, and the orchestrator's state
+//! view. What the word guards are cells that loom watches: two threads that touch one without an order between them are
+//! found.
 #![cfg(loom)]
 
 use core::any::Any;

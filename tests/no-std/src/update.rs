@@ -1,6 +1,6 @@
-//! Two updates. On the simulated machine: the **old** program preserves a file and hands over; the simulated machine boots its next kernel; the
-//! **new** program adopts, retrieves the file, commits and finishes. And the same on the toy kernel of example 04, which
-//! is no more than the crates ask for.
+//! Two updates. On the simulated machine: the **old** program preserves a file and hands over; the simulated machine
+//! boots its next kernel; the **new** program adopts, retrieves the file, commits and finishes. And the same on the toy
+//! kernel of example 04, which is no more than the crates ask for.
 
 use alloc::boxed::Box;
 use alloc::format;

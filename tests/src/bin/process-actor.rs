@@ -1,8 +1,8 @@
 //! A program to be updated, in a process of its own: the scenarios about processes tell it what to do.
 //!
-//! It reads orders from standard input, one a line, and answers each with one line that begins with `ok` or `error`. Its
-//! **guest** is a memfd of which the first word counts **ticks**; only who owns the memory may tick. After an exec the program
-//! that was started answers in place of the one before: what it does first stands in its arguments.
+//! It reads orders from standard input, one a line, and answers each with one line that begins with `ok` or `error`.
+//! Its **guest** is a memfd of which the first word counts **ticks**; only who owns the memory may tick. After an exec
+//! the program that was started answers in place of the one before: what it does first stands in its arguments.
 
 use std::env;
 use std::fs::File;

@@ -1,5 +1,5 @@
-//! `sim`: random updates with faults on the simulated machine, and all schedules of two or three faults. Usually started
-//! by `cargo xtask sim`, which passes its options on.
+//! `sim`: random updates with faults on the simulated machine, and all schedules of two or three faults. Usually
+//! started by `cargo xtask sim`, which passes its options on.
 //!
 //! It ends with the number of violations; its exit code says whether there were any.
 

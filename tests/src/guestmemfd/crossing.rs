@@ -20,8 +20,8 @@ pub(super) fn said(error: impl Display) -> String {
     error.to_string()
 }
 
-/// Founds a program, lets it `preserve`, and updates it: `meanwhile` happens between prepare and freeze, and the successor
-/// calls `retrieve` before it commits.
+/// Founds a program, lets it `preserve`, and updates it: `meanwhile` happens between prepare and freeze, and the
+/// successor calls `retrieve` before it commits.
 ///
 /// # Errors
 ///

@@ -1,4 +1,4 @@
-//! A host that fails when it is told to, around any other.
+//! A host with guest_memfds that fails when it is told to.
 
 use std::ops::Range;
 use std::sync::Arc;
@@ -7,28 +7,7 @@ use luo_core::{Identity, Refusal};
 use luo_guestmemfd::{Facts, GuestMemfdError, HostError, Look, Port, Sort, VmType};
 use luo_kho::{FrameCount, FrameRange, KhoError, Memory};
 
-use crate::memfd::Fuse;
-
-/// "Too many open files": what an injected failure says.
-const EMFILE: i32 = 24;
-
-/// A port whose calls fail by the fuse. Those that undo do not.
-#[derive(Debug)]
-pub struct Flaky<P> {
-    inner: P,
-    fuse: Fuse,
-}
-
-impl<P> Flaky<P> {
-    /// This host, with this fuse.
-    pub fn new(inner: P, fuse: Fuse) -> Self {
-        Self { inner, fuse }
-    }
-
-    fn call(&self, call: &'static str) -> Result<(), HostError> {
-        if self.fuse.blows() { Err(HostError { call, errno: EMFILE }) } else { Ok(()) }
-    }
-}
+use crate::flaky::{Flaky, of_memory};
 
 impl<P: Port> Port for Flaky<P> {
     type Vm = P::Vm;
@@ -45,7 +24,7 @@ impl<P: Port> Port for Flaky<P> {
     }
 
     fn make_vm(&self, of: VmType) -> Result<P::Vm, Refusal> {
-        self.call("make_vm").map_err(Refusal::new)?;
+        self.fuse.call("make_vm").map_err(Refusal::new)?;
         self.inner.make_vm(of)
     }
 
@@ -54,12 +33,12 @@ impl<P: Port> Port for Flaky<P> {
     }
 
     fn sort(&self, file: &P::File) -> Result<Sort, HostError> {
-        self.call("sort")?;
+        self.fuse.call("sort")?;
         self.inner.sort(file)
     }
 
     fn look(&self, file: &P::File) -> Result<Look, HostError> {
-        self.call("look")?;
+        self.fuse.call("look")?;
         self.inner.look(file)
     }
 
@@ -77,8 +56,7 @@ impl<P: Port> Port for Flaky<P> {
         memory: &mut dyn Memory,
         frames: FrameCount,
     ) -> Result<FrameRange, KhoError> {
-        let failed = |HostError { call, errno }| KhoError::Host { call, errno };
-        self.call("attach").map_err(failed)?;
+        self.fuse.call("attach").map_err(of_memory)?;
         self.inner.attach(file, memory, frames)
     }
 
@@ -90,42 +68,42 @@ impl<P: Port> Port for Flaky<P> {
         facts: Facts,
         close_on_exec: bool,
     ) -> Result<P::File, GuestMemfdError> {
-        self.call("attached")?;
+        self.fuse.call("attached")?;
         self.inner.attached(memory, segment, vm, facts, close_on_exec)
     }
 
     fn open(&self, file: &P::File) -> Result<P::Reader, HostError> {
-        self.call("open")?;
+        self.fuse.call("open")?;
         self.inner.open(file)
     }
 
     fn present(&self, reader: &P::Reader) -> Result<Vec<Range<u64>>, HostError> {
-        self.call("present")?;
+        self.fuse.call("present")?;
         self.inner.present(reader)
     }
 
     fn touch(&self, reader: &P::Reader, pages: Range<u64>) -> Result<(), GuestMemfdError> {
-        self.call("touch")?;
+        self.fuse.call("touch")?;
         self.inner.touch(reader, pages)
     }
 
     fn read(&self, reader: &P::Reader, page: u64, bytes: &mut [u8]) -> Result<(), GuestMemfdError> {
-        self.call("read")?;
+        self.fuse.call("read")?;
         self.inner.read(reader, page, bytes)
     }
 
     fn draft(&self, vm: &P::Vm, facts: &Facts) -> Result<P::Draft, HostError> {
-        self.call("draft")?;
+        self.fuse.call("draft")?;
         self.inner.draft(vm, facts)
     }
 
     fn write(&self, draft: &P::Draft, page: u64, bytes: &[u8]) -> Result<(), HostError> {
-        self.call("write")?;
+        self.fuse.call("write")?;
         self.inner.write(draft, page, bytes)
     }
 
     fn transfer(&self, from: &P::Reader, to: &P::Draft, pages: Range<u64>) -> Result<(), GuestMemfdError> {
-        self.call("transfer")?;
+        self.fuse.call("transfer")?;
         self.inner.transfer(from, to, pages)
     }
 
@@ -136,7 +114,7 @@ impl<P: Port> Port for Flaky<P> {
         facts: Facts,
         close_on_exec: bool,
     ) -> Result<P::File, HostError> {
-        self.call("complete")?;
+        self.fuse.call("complete")?;
         self.inner.complete(draft, vm, facts, close_on_exec)
     }
 

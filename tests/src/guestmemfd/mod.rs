@@ -1,5 +1,5 @@
-//! What the scenarios about guest_memfds share: files of every sort, a host that fails, an embedder that exports private
-//! memory, and one update from preserve to finish.
+//! What the scenarios about guest_memfds share: files of every sort, a host that fails, an embedder that exports
+//! private memory, and one update from preserve to finish.
 
 mod crossing;
 mod flaky;
@@ -10,7 +10,6 @@ mod simulated;
 mod vault;
 
 pub use crossing::{Crossed, cross};
-pub use flaky::Flaky;
 pub use machines::VmFixture;
 #[cfg(target_os = "linux")]
 pub use real::{RealFixture, alone, portrait, unsupported};

@@ -10,9 +10,9 @@ use luo_kho::FRAME_BYTES as PAGE;
 use rustix::fs::{FallocateFlags, fallocate};
 use rustix::io::{FdFlags, fcntl_getfd, fcntl_setfd};
 
+use super::Portrait;
 use super::simulated::{FILES, TELLINGS, tell};
-use super::{Flaky, Portrait};
-use crate::memfd::Fuse;
+use crate::flaky::{Flaky, Fuse};
 
 /// Real guest_memfds.
 #[derive(Debug)]
@@ -37,7 +37,8 @@ pub fn alone() -> MutexGuard<'static, ()> {
     ALONE.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// Files of more pages than these were made of damaged bytes: asking for each page whether it exists would take minutes.
+/// Files of more pages than these were made of damaged bytes: asking for each page whether it exists would take
+/// minutes.
 const PAGES_MAX: u64 = 1 << 18;
 
 /// All of it that a user can observe.

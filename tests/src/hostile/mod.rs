@@ -1,7 +1,7 @@
 //! A handover that hostile hands have changed, and what a successor makes of it.
 //!
-//! - A small **handover** is written as any other and left on offer by a predecessor that dies. What is tried with its bytes
-//!   is tried on forks of its host.
+//! - A small **handover** is written as any other and left on offer by a predecessor that dies. What is tried with its
+//!   bytes is tried on forks of its host.
 //! - The **records** are the orchestrator's own bytes in it: root and image.
 //! - To **forge** is to change bytes and to make the checksum right again.
 
@@ -178,8 +178,8 @@ pub fn block_len(image: &[u8], at: usize) -> usize {
     usize::try_from(word_at(image, at + 8)).expect("a small image")
 }
 
-/// Makes the checksum of the image's block right that begins at `at` and has a body of `len`: over the header with 0 in its
-/// place, and over the body unless it is that of the payloads.
+/// Makes the checksum of the image's block right that begins at `at` and has a body of `len`: over the header with 0 in
+/// its place, and over the body unless it is that of the payloads.
 pub fn forge_block(image: &mut [u8], at: usize, len: usize) {
     let Some(block) = image.get_mut(at..at + BLOCK_HEADER + len) else { return };
     let Some((header, body)) = block.split_first_chunk_mut::<BLOCK_HEADER>() else { return };
@@ -191,8 +191,8 @@ pub fn forge_block(image: &mut [u8], at: usize, len: usize) {
     [*c0, *c1, *c2, *c3] = sum.to_le_bytes();
 }
 
-/// Makes the checksum right of a block that begins a frame: over its first 12 bytes, and from byte 16 to the length that
-/// byte 8 says.
+/// Makes the checksum right of a block that begins a frame: over its first 12 bytes, and from byte 16 to the length
+/// that byte 8 says.
 pub fn forge_frame(frame: &mut [u8]) {
     let Some((header, body)) = frame.split_first_chunk_mut::<16>() else { return };
     let (length, _) = word_at(&header[8..], 0).overflowing_shl(32);

@@ -1,9 +1,9 @@
 //! Everything there is to try with the bytes of one handover: every single bit, every byte as 00 and as FF, every
 //! truncation.
 //!
-//! A **truncation** is what a write leaves that stopped: the rest of a frame is zero from some byte on. Bytes that **mean
-//! nothing** are those behind the last one that is used in a frame, and those of the tracker's nodes: one more frame in
-//! the set that nobody names is released in the end as what nobody claimed.
+//! A **truncation** is what a write leaves that stopped: the rest of a frame is zero from some byte on. Bytes that
+//! **mean nothing** are those behind the last one that is used in a frame, and those of the tracker's nodes: one more
+//! frame in the set that nobody names is released in the end as what nobody claimed.
 
 use core::ops::AddAssign;
 use core::sync::atomic::{AtomicUsize, Ordering};

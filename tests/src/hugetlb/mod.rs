@@ -4,7 +4,7 @@
 #[cfg(target_os = "linux")]
 mod borrowed;
 #[cfg(target_os = "linux")]
-mod failing;
+mod flaky;
 #[cfg(target_os = "linux")]
 mod guest;
 #[cfg(target_os = "linux")]
@@ -15,8 +15,6 @@ mod simulated;
 
 #[cfg(target_os = "linux")]
 pub use borrowed::{Borrowed, PAGE, borrow};
-#[cfg(target_os = "linux")]
-pub use failing::Flaky;
 #[cfg(target_os = "linux")]
 pub use guest::{
     Contents, Guest, Portrait as RealPortrait, Way, holds, journey, look, portrait, runs, update,

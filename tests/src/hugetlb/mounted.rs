@@ -10,8 +10,8 @@ use rustix::mount::{MountFlags, MountPropagationFlags, UnmountFlags, mount, moun
 #[derive(Debug)]
 pub struct Mounted(PathBuf);
 
-/// Runs a test with a file system of huge pages, which nobody else sees; where that is not allowed, it says that the test is
-/// skipped.
+/// Runs a test with a file system of huge pages, which nobody else sees; where that is not allowed, it says that the
+/// test is skipped.
 pub fn mounted(test: &str, page_size: PageSize, options: &str, run: impl FnOnce(&Path) + Send) {
     let folder = std::env::temp_dir().join(format!("luo-{test}-{}", std::process::id()));
     let options = format!("pagesize={}K{options}", page_size.bytes() >> 10);
@@ -20,12 +20,14 @@ pub fn mounted(test: &str, page_size: PageSize, options: &str, run: impl FnOnce(
         let mounted = Mounted::new(&folder, "hugetlbfs", &options)?;
         run(&mounted.0);
         drop(mounted);
-        std::fs::remove_dir(&folder).map_err(|error| format!("{} was left behind: {error}", folder.display()))
+        let removed = std::fs::remove_dir(&folder);
+        removed.unwrap_or_else(|error| panic!("{} was left behind: {error}", folder.display()));
+        Ok(())
     });
 }
 
-/// Runs a test that sees nothing in this folder, nor do the programs that it starts; where that is not allowed, it says that
-/// the test is skipped.
+/// Runs a test that sees nothing in this folder, nor do the programs that it starts; where that is not allowed, it says
+/// that the test is skipped.
 pub fn hidden(test: &str, folder: &str, run: impl FnOnce() + Send) {
     apart(test, || {
         let mounted = Mounted::new(folder.as_ref(), "tmpfs", "")?;

@@ -1,21 +1,23 @@
 //! The fixture of real files of huge pages.
 
 use std::ffi::CString;
+use std::fs::File;
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
+use std::os::unix::fs::FileExt;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use luo_core::conformance::{Fixture, Side};
 use luo_core::{Irrevocable, Registry, Version};
-use luo_hugetlb::{CopyWhen, FreeTo, HugetlbFile, HugetlbFiles, Linux, PageSize, Pool, Port, Sort};
+use luo_hugetlb::{CopyWhen, FreeTo, HugetlbFile, HugetlbFiles, Linux, PageSize, Port, Sort};
 use rustix::fs::{
     FallocateFlags, MemfdFlags, Mode, OFlags, SealFlags, SeekFrom, fallocate, fchmod, fcntl_add_seals,
     fcntl_getfl, fcntl_setfl, ftruncate, memfd_create, open, seek, tell,
 };
 use rustix::io::{Errno, FdFlags, fcntl_getfd, fcntl_setfd};
 
+use super::PAGE;
 use super::guest::{Portrait, portrait, store};
-use super::{Flaky, PAGE};
-use crate::memfd::Fuse;
+use crate::flaky::{Flaky, Fuse};
 
 /// Real memfds of 2 MiB pages, whose names begin as no others do.
 #[derive(Debug)]
@@ -25,6 +27,8 @@ pub struct RealFixture {
     when: CopyWhen,
     freeing: Option<FreeTo>,
     files: usize,
+    /// The kernel's counts of the pages: all, free and reserved. They stay open: looking is most of a law's work.
+    counts: [File; 3],
 }
 
 type Change = fn(&HugetlbFile) -> Result<(), Errno>;
@@ -54,6 +58,13 @@ fn written(file: &HugetlbFile, at: u64, bytes: &[u8]) -> Result<(), Errno> {
     Ok(())
 }
 
+/// What such a file of the kernel's says now.
+fn count(file: &File) -> String {
+    let mut bytes = [0; 24];
+    let len = file.read_at(&mut bytes, 0).expect("it is open");
+    String::from_utf8_lossy(bytes.get(..len).unwrap_or_default()).into_owned()
+}
+
 fn reopen(file: &HugetlbFile, way: OFlags) -> Result<OwnedFd, Errno> {
     let path = format!("/proc/self/fd/{}", file.as_fd().as_raw_fd());
     open(path.as_str(), way | OFlags::CLOEXEC, Mode::empty())
@@ -71,7 +82,11 @@ impl RealFixture {
         // Twice, so that a damaged byte in the name of one fixture's file does not make it another's.
         let number = NEXT.fetch_add(1, Ordering::Relaxed);
         let prefix = format!("huge-{number}-{number}-");
-        Self { prefix, fuse: Fuse::default(), when, freeing: None, files: Self::FILES }
+        let counts = ["nr", "free", "resv"].map(|count| {
+            let path = format!("/sys/kernel/mm/hugepages/hugepages-2048kB/{count}_hugepages");
+            File::open(path).expect("the host has such pages: they were borrowed")
+        });
+        Self { prefix, fuse: Fuse::default(), when, freeing: None, files: Self::FILES, counts }
     }
 
     /// Pages are freed while they are copied.
@@ -132,7 +147,7 @@ impl RealFixture {
 impl Fixture for RealFixture {
     type Handler = HugetlbFiles<Flaky<Linux>>;
     type Portrait = Option<Portrait>;
-    type Baseline = (Vec<String>, Vec<Pool>);
+    type Baseline = (Vec<String>, [String; 3]);
 
     fn renew(&mut self) {}
 
@@ -164,7 +179,7 @@ impl Fixture for RealFixture {
     }
 
     fn strangers(&mut self) -> Vec<HugetlbFile> {
-        let opened = |path: &str| HugetlbFile::from(std::fs::File::open(path).expect("every Linux has it"));
+        let opened = |path: &str| HugetlbFile::from(File::open(path).expect("every Linux has it"));
         let (pipe, _) = std::io::pipe().expect("a pipe can be had");
         let name = CString::new("ordinary").expect("no NUL in it");
         let memfd = memfd_create(name, MemfdFlags::CLOEXEC).expect("a memfd can be had");
@@ -177,7 +192,7 @@ impl Fixture for RealFixture {
     }
 
     /// Descriptors of this fixture's files in this process, and the pool.
-    fn baseline(&mut self) -> (Vec<String>, Vec<Pool>) {
+    fn baseline(&mut self) -> (Vec<String>, [String; 3]) {
         let open = std::fs::read_dir("/proc/self/fd").expect("Linux has it");
         let links = open.filter_map(|entry| {
             let path = entry.ok()?.path();
@@ -185,9 +200,7 @@ impl Fixture for RealFixture {
         });
         let ours = format!("/memfd:{}", self.prefix);
         let ours = links.filter(|link| link.contains(&ours) || link.contains("/memfd:luo-stand-in"));
-        let mut pools = Linux::new().pools().expect("pools can be read");
-        pools.retain(|pool| pool.page_size == PageSize::MIB_2);
-        (ours.collect(), pools)
+        (ours.collect(), self.counts.each_ref().map(count))
     }
 
     fn changes(&self) -> usize {

@@ -81,7 +81,8 @@ impl SimFixture {
         self
     }
 
-    /// With the first so many files only: dense, sparse, empty, with the longest name, without a name below a mount, sealed.
+    /// With the first so many files only: dense, sparse, empty, with the longest name, without a name below a mount,
+    /// sealed.
     #[must_use]
     pub fn first(mut self, files: usize) -> Self {
         self.files = files;

@@ -1,72 +1,12 @@
-//! A host that fails when it is told to, around any other.
+//! A host with memfds that fails when it is told to.
 
 use std::ops::Range;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use luo_core::Identity;
 use luo_kho::{FrameCount, FrameRange, KhoError, Memory};
 use luo_memfd::{Attributes, HostError, MemfdError, Name, Port, Sort};
 
-/// "Too many open files": what an injected failure says.
-const EMFILE: i32 = 24;
-const UNARMED: u64 = u64::MAX;
-
-/// Calls that succeed before one fails. Clones are the same.
-#[derive(Clone, Debug)]
-pub struct Fuse(Arc<(AtomicU64, AtomicBool)>);
-
-/// A port whose calls fail by the fuse. Those that undo do not.
-#[derive(Debug)]
-pub struct Flaky<P> {
-    inner: P,
-    fuse: Fuse,
-}
-
-impl Default for Fuse {
-    fn default() -> Self {
-        Self(Arc::new((AtomicU64::new(UNARMED), AtomicBool::new(false))))
-    }
-}
-
-impl Fuse {
-    /// From now on call number `nth`, from 0, fails, once.
-    pub fn arm(&self, nth: u64) {
-        self.0.1.store(false, Ordering::Relaxed);
-        self.0.0.store(nth, Ordering::Relaxed);
-    }
-
-    /// No call fails any more. Whether one did.
-    pub fn disarm(&self) -> bool {
-        self.0.0.store(UNARMED, Ordering::Relaxed);
-        self.0.1.load(Ordering::Relaxed)
-    }
-
-    /// One call begins. Whether it is to fail.
-    pub(crate) fn blows(&self) -> bool {
-        let count = |left: u64| match left {
-            UNARMED => None,
-            0 => Some(UNARMED),
-            left => Some(left - 1),
-        };
-        let blown = self.0.0.fetch_update(Ordering::Relaxed, Ordering::Relaxed, count) == Ok(0);
-        if blown {
-            self.0.1.store(true, Ordering::Relaxed);
-        }
-        blown
-    }
-
-    pub(crate) fn call(&self, call: &'static str) -> Result<(), HostError> {
-        if self.blows() { Err(HostError { call, errno: EMFILE }) } else { Ok(()) }
-    }
-}
-
-impl<P> Flaky<P> {
-    /// This host, with this fuse.
-    pub fn new(inner: P, fuse: Fuse) -> Self {
-        Self { inner, fuse }
-    }
-}
+use crate::flaky::{Flaky, of_memory};
 
 impl<P: Port> Port for Flaky<P> {
     type File = P::File;
@@ -103,8 +43,7 @@ impl<P: Port> Port for Flaky<P> {
         memory: &mut dyn Memory,
         frames: FrameCount,
     ) -> Result<FrameRange, KhoError> {
-        let failed = |HostError { call, errno }| KhoError::Host { call, errno };
-        self.fuse.call("attach").map_err(failed)?;
+        self.fuse.call("attach").map_err(of_memory)?;
         self.inner.attach(file, memory, frames)
     }
 

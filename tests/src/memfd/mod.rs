@@ -1,5 +1,5 @@
-//! What the scenarios about memfds share: hosts that fail, files of every sort, and memory of descriptors that changes hands
-//! within one process.
+//! What the scenarios about memfds share: hosts that fail, files of every sort, and memory of descriptors that changes
+//! hands within one process.
 
 mod flaky;
 #[cfg(target_os = "linux")]
@@ -10,7 +10,6 @@ mod simulated;
 #[cfg(target_os = "linux")]
 mod update;
 
-pub use flaky::{Flaky, Fuse};
 #[cfg(target_os = "linux")]
 pub use ground::{InProcess, ProcessGround};
 #[cfg(target_os = "linux")]

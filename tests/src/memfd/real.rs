@@ -15,8 +15,9 @@ use rustix::fs::{
 };
 use rustix::io::{Errno, FdFlags, fcntl_getfd, fcntl_setfd, pwrite};
 
+use super::WriteLog;
 use super::simulated::Portrait;
-use super::{Flaky, Fuse, WriteLog};
+use crate::flaky::{Flaky, Fuse};
 
 /// Real memfds, whose names begin as no others do.
 #[derive(Debug)]

@@ -1,5 +1,5 @@
-//! The classes of faults that a life can have, as `docs/faults.md` names them, and the **swarm**: each seed enables some of
-//! them and not the others, because faults that are always there hide each other.
+//! The classes of faults that a life can have, as `docs/faults.md` names them, and the **swarm**: each seed enables
+//! some of them and not the others, because faults that are always there hide each other.
 
 use fastrand::Rng;
 

@@ -192,7 +192,8 @@ impl<'h> Life<'h> {
         for (nth, vcpus) in arrived.vcpus.iter().enumerate() {
             let read = nth == 0 || writer.common_clock(reader).is_some();
             let wanted = ticks.get(nth).copied().filter(|_| read && nth < names(writer)).unwrap_or(0);
-            // A frame in the place of another is whole in itself: what names it cannot tell, unless its payload says more.
+            // A frame in the place of another is whole in itself: what names it cannot tell, unless its payload says
+            // more.
             let swapped = matches!(self.now().far.tampered, Some(Tamper::Swapped { .. }));
             let waived = self.tampered.get() && (vcpus.ticks() == 0 || swapped);
             assert!(waived || vcpus.ticks() == wanted, "{} ticks, {wanted} were written", vcpus.ticks());

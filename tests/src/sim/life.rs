@@ -1,8 +1,8 @@
 //! A life: one machine, and a guest that is carried through a few updates while things go wrong.
 //!
 //! Each generation has two phases. In the first, faults come as planned: a step may fail then, if it says so, changes
-//! nothing, and a fault has come since it began; the guest may be lost if its owner has died and nothing was on offer. In
-//! the second, faults have **stopped**, and everything has to go through.
+//! nothing, and a fault has come since it began; the guest may be lost if its owner has died and nothing was on offer.
+//! In the second, faults have **stopped**, and everything has to go through.
 
 use core::cell::{Cell, RefCell};
 use std::collections::BTreeSet;

@@ -4,9 +4,9 @@
 //! Whoever meets a fault and lives tries again; whoever dies is replaced as the fault model allows. Stories are
 //! deterministic, so that the places of faults are those of the story without them, up to the first fault.
 //!
-//! What has to hold: before the offer the death of the owner is a plain crash, and nobody adopts half a handover; from the
-//! offer on the guest goes on exactly once, with every byte; a fault that is no death is told, undone in reverse, and the
-//! next attempt goes through; at the end nothing is left. A story in which anything else happens panics.
+//! What has to hold: before the offer the death of the owner is a plain crash, and nobody adopts half a handover; from
+//! the offer on the guest goes on exactly once, with every byte; a fault that is no death is told, undone in reverse,
+//! and the next attempt goes through; at the end nothing is left. A story in which anything else happens panics.
 
 mod schedules;
 mod score;

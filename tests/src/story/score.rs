@@ -129,7 +129,8 @@ impl Score {
                 let told = reports.iter().any(|report| report.text.contains(&format!("call {nth} (")));
                 let (_, call) = self.walk.call(nth).expect("it was made");
                 // Undo does not fail. After the commit the predecessor learns from its own swap what it could not read,
-                // and frames of which nobody could say whether they are a file's are released as the frames that they are.
+                // and frames of which nobody could say whether they are a file's are released as the frames that they
+                // are.
                 let nobody_minds =
                     call.undoes() || (nth > self.commit && matches!(call, Call::Word | Call::Attached));
                 assert_eq!(told, !nobody_minds, "{call:?}: {reports:?}");

@@ -1,7 +1,7 @@
 //! A suite of tests that do what no test may, so that the runner can be tried: each is named after its **misdeed**.
 //!
-//! It speaks as every suite does, by `libtest-mimic`. In the folder that `MISBEHAVING_FOLDER` names, tests that must not
-//! run side by side leave a mark while they run.
+//! It speaks as every suite does, by `libtest-mimic`. In the folder that `MISBEHAVING_FOLDER` names, tests that must
+//! not run side by side leave a mark while they run.
 
 use core::time::Duration;
 use std::fs::{self, File};

@@ -1,6 +1,6 @@
-//! `cargo xtask new-handler NAME`: a crate for another kind of file, on the floor plan of the handlers that there are. It
-//! is an **echo**: it carries the files of a simulated host and keeps all laws, and its rooms are where a real one is
-//! built. `docs/new-handler.md` goes on from there.
+//! `cargo xtask new-handler NAME`: a crate for another kind of file, on the floor plan of the handlers that there are.
+//! It is an **echo**: it carries the files of a simulated host and keeps all laws, and its rooms are where a real one
+//! is built. `docs/new-handler.md` goes on from there.
 //!
 //! The crate is written from the **template**; an **entry** is a line in a file that has to know it.
 

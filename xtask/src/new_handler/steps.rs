@@ -11,8 +11,8 @@ pub(crate) enum Step {
     Replace(String, String, String),
 }
 
-/// Reads the blocks, and what the lines before them say: `**path**` alone is a file; with `instead of`, the block is what is
-/// replaced by the next one.
+/// Reads the blocks, and what the lines before them say: `**path**` alone is a file; with `instead of`, the block is
+/// what is replaced by the next one.
 pub(crate) fn steps(page: &str) -> Vec<Step> {
     let (mut steps, mut path, mut old) = (Vec::new(), None, None);
     let mut lines = page.lines();

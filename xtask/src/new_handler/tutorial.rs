@@ -1,4 +1,5 @@
-//! The tutorial, `docs/new-handler.md`: its steps, applied to what the template writes, make the files of `examples/eventfd`.
+//! The tutorial, `docs/new-handler.md`: its steps, applied to what the template writes, make the files of
+//! `examples/eventfd`.
 
 use std::collections::BTreeMap;
 use std::fs;

@@ -1,6 +1,7 @@
-//! `cargo xtask sim`: random updates with faults on the simulated machine, all schedules of a few faults, or every flip of
-//! a handover's bits (`--hostile`). The simulation is a program of `luo-tests`; this builds it with optimizations and passes the options on. With `--planted` it is the
-//! simulation that is tested: by defects that are planted into a copy of the sources.
+//! `cargo xtask sim`: random updates with faults on the simulated machine, all schedules of a few faults, or every flip
+//! of a handover's bits (`--hostile`). The simulation is a program of `luo-tests`; this builds it with optimizations
+//! and passes the options on. With `--planted` it is the simulation that is tested: by defects that are planted into a
+//! copy of the sources.
 
 mod planted;
 

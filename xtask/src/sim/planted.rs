@@ -1,6 +1,6 @@
-//! The simulation is tested itself: a **defect** is an edit of the sources that makes them wrong in one place. All of them
-//! are planted into one **copy** of the workspace, each behind a switch, so that they cost the sources nothing and are built
-//! once; then the simulation runs with one after the other switched on, and has to find it.
+//! The simulation is tested itself: a **defect** is an edit of the sources that makes them wrong in one place. All of
+//! them are planted into one **copy** of the workspace, each behind a switch, so that they cost the sources nothing and
+//! are built once; then the simulation runs with one after the other switched on, and has to find it.
 
 use core::time::Duration;
 use std::fs;

@@ -1,7 +1,7 @@
 //! One test, and the process that watches over it.
 //!
-//! - The **supervisor** is a process for one test. Whoever the test starts and forgets becomes its child, so that nobody
-//!   gets away; when the supervisor ends, nobody of the test is left.
+//! - The **supervisor** is a process for one test. Whoever the test starts and forgets becomes its child, so that
+//!   nobody gets away; when the supervisor ends, nobody of the test is left.
 //! - The **holder** is what becomes the test: it waits until it is traced, and only then starts the test's program.
 //! - A **finding** is what is wrong with the way in which the test ended, in one line.
 //!
@@ -136,8 +136,8 @@ fn watchdog(test: Pid, deadline: Duration) -> (Sender<()>, JoinHandle<bool>) {
     (watch, dog)
 }
 
-/// Waits for the end of the test. On the way it passes on the signals that the trace stops, looks at what the test holds
-/// when it exits, and reaps whoever else ends.
+/// Waits for the end of the test. On the way it passes on the signals that the trace stops, looks at what the test
+/// holds when it exits, and reaps whoever else ends.
 fn follow(test: Pid) -> Result<(End, Option<Census>)> {
     let mut census = None;
     loop {

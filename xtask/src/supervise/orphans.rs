@@ -1,5 +1,5 @@
-//! **Orphans**: processes that a test started and that are still there when it is over. By then all of them are children of
-//! the supervisor.
+//! **Orphans**: processes that a test started and that are still there when it is over. By then all of them are
+//! children of the supervisor.
 
 use core::time::Duration;
 use std::fs;

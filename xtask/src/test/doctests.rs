@@ -1,5 +1,5 @@
-//! The doc tests: cargo builds and runs them, we read what it says. rustdoc keeps the words of a doc test that passes to
-//! itself, so a doc test cannot say that it skips: what needs a device is `no_run`.
+//! The doc tests: cargo builds and runs them, we read what it says. rustdoc keeps the words of a doc test that passes
+//! to itself, so a doc test cannot say that it skips: what needs a device is `no_run`.
 
 use core::time::Duration;
 

@@ -1,5 +1,5 @@
-//! Huge pages for the tests that need some: they are **reserved** when the first of these tests comes up, and the machine
-//! gets them back when the last of them has ended.
+//! Huge pages for the tests that need some: they are **reserved** when the first of these tests comes up, and the
+//! machine gets them back when the last of them has ended.
 //!
 //! One program of a machine does so at a time: it holds a lock on the kernel's own file. Without the right to reserve,
 //! tests share what is free.
@@ -36,8 +36,8 @@ const FOLDER: &str = "/sys/kernel/mm/hugepages";
 const COUNT: &str = "nr_hugepages";
 
 impl Reserve {
-    /// Reserves enough for each of `waiting`, and for so many side by side as `jobs` says, if the machine has them. `None`
-    /// while somebody else has hands on the pools. Also says what there is to share.
+    /// Reserves enough for each of `waiting`, and for so many side by side as `jobs` says, if the machine has them.
+    /// `None` while somebody else has hands on the pools. Also says what there is to share.
     pub(super) fn fetch<'n>(
         waiting: impl IntoIterator<Item = &'n Needs>,
         jobs: usize,
@@ -87,7 +87,8 @@ impl Reserve {
     }
 
     /// Gives back what was reserved. Nobody of ours runs any more who may have huge pages: those that are taken now and
-    /// were not before are named, one line for each size. Where somebody else changed the count meanwhile nobody can tell.
+    /// were not before are named, one line for each size. Where somebody else changed the count meanwhile nobody can
+    /// tell.
     pub(super) fn put_back(self) -> Vec<String> {
         let mut left = Vec::new();
         for (page, (before, after)) in &self.grown {

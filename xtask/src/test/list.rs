@@ -39,8 +39,8 @@ pub(super) enum Work {
     Task(Task),
 }
 
-/// Which cases are wanted: those of one of the suites, whose name contains one of the parts, and that do without what is
-/// not to be used. No suite and no part mean all.
+/// Which cases are wanted: those of one of the suites, whose name contains one of the parts, and that do without what
+/// is not to be used. No suite and no part mean all.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Wanted {
     pub(super) suites: Vec<String>,

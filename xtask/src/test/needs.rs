@@ -11,8 +11,8 @@
 //! | `pool` | the pools of huge pages to itself: it reserves what it needs |
 //! | `deadline=600s` | longer than others before it hangs |
 //!
-//! A suite that is made of data says them in the kind of a test, where `--list` shows it: `[kvm memory=1G] name: test`. For
-//! test functions the manifest of their package does: `[package.metadata.needs]` gives words to the beginning of a
+//! A suite that is made of data says them in the kind of a test, where `--list` shows it: `[kvm memory=1G] name: test`.
+//! For test functions the manifest of their package does: `[package.metadata.needs]` gives words to the beginning of a
 //! test's path, `"target::module::function" = "kvm"`, with the target left out for unit tests.
 
 use core::fmt;

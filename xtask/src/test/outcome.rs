@@ -51,8 +51,8 @@ impl Outcome {
         if self.name.is_empty() { self.suite.clone() } else { format!("{} {}", self.suite, self.name) }
     }
 
-    /// Of a task, which runs many tests at once: one outcome for each that failed or was skipped, and as many nameless ones
-    /// as passed.
+    /// Of a task, which runs many tests at once: one outcome for each that failed or was skipped, and as many nameless
+    /// ones as passed.
     pub(super) fn of_task(suite: &str, tally: Tally, took: Duration, output: &str) -> Vec<Self> {
         let Tally { passed, failed, skipped } = tally;
         let passed = (0..passed).map(|_| (String::new(), Verdict::Passed));

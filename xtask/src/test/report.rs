@@ -1,4 +1,5 @@
-//! What is told when all is over: a table with a row for each suite, failures with their last words, and what took longest.
+//! What is told when all is over: a table with a row for each suite, failures with their last words, and what took
+//! longest.
 
 use core::fmt::Write as _;
 use core::time::Duration;

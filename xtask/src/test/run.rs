@@ -1,5 +1,5 @@
-//! Running cases: so many at a time, each program under a [supervisor](crate::supervise) and with a **scratch** folder of
-//! its own, which it finds as `TMPDIR`.
+//! Running cases: so many at a time, each program under a [supervisor](crate::supervise) and with a **scratch** folder
+//! of its own, which it finds as `TMPDIR`.
 
 use core::time::Duration;
 use std::collections::VecDeque;

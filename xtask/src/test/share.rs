@@ -1,8 +1,8 @@
 //! Sharing out what is scarce: the **stock** is what there is of it and nobody has.
 //!
-//! Tests stand in a queue. The next one to start is the first whose needs can be met now. A test that has to wait keeps what
-//! it waits for from all who stand behind it, so that it starts as soon as those who run have ended: whoever
-//! needs much does not starve behind many who need little.
+//! Tests stand in a queue. The next one to start is the first whose needs can be met now. A test that has to wait keeps
+//! what it waits for from all who stand behind it, so that it starts as soon as those who run have ended: whoever needs
+//! much does not starve behind many who need little.
 
 use std::collections::{BTreeMap, BTreeSet};
 

@@ -4,8 +4,8 @@ use rustix::fs::{MemfdFlags, OFlags};
 
 use crate::{Access, Attributes, Seals, Status};
 
-/// `O_DSYNC` on every architecture of Linux but alpha, mips, parisc and sparc; the C library's name for it is not to be had
-/// here. `O_SYNC` has it in it.
+/// `O_DSYNC` on every architecture of Linux but alpha, mips, parisc and sparc; the C library's name for it is not to be
+/// had here. `O_SYNC` has it in it.
 const DSYNC: u32 = 0o10000;
 /// Any of these may be set and means nothing: the access is looked at by itself, and all files are large.
 const MEANINGLESS: OFlags = OFlags::ACCMODE.union(OFlags::LARGEFILE);

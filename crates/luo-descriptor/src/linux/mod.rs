@@ -2,7 +2,7 @@
 //!
 //! - [`flags`] are the kernel's numbers for ours.
 //! - To **reopen** a file is to open it a second time through `/proc/self/fd`, with a position of one's own.
-//! - What was **arrived** at came by reference; what is **dressed** is a new file that gets another's attributes.
+//! - A file that **arrived** came by reference; to **dress** a new file is to give it another's attributes.
 
 pub mod flags;
 mod shared;
@@ -273,7 +273,8 @@ const fn timespec(moment: Moment) -> Timespec {
     Timespec { tv_sec: moment.seconds, tv_nsec: moment.nanoseconds as i64 }
 }
 
-/// Whether anybody holds a lock or a lease. `/proc/locks` names each by device and inode, whoever holds it.
+/// Whether anybody holds a lock or a lease. `/proc/locks` names each by device and inode, as far as
+/// this PID namespace can see who holds it.
 fn is_locked(stat: &Stat) -> Result<bool, HostError> {
     let refused = |error: std::io::Error| HostError {
         call: "read(/proc/locks)",

@@ -1,5 +1,5 @@
-//! Version 1. Little-endian; 80 bytes, then 32 for each binding, then the map of shared and private frames: a serialized
-//! array (`docs/xarray-format.md`) from guest frames to attributes, 0 for shared and 8 for private.
+//! Version 1. Little-endian; 80 bytes, then 32 for each binding, then the map of shared and private frames: a
+//! serialized array (`docs/xarray-format.md`) from guest frames to attributes, 0 for shared and 8 for private.
 //!
 //! | offset | bytes | field |
 //! |---|---|---|

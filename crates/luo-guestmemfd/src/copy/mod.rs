@@ -4,8 +4,8 @@
 //! - A [`Stretch`] is neighbouring pages that exist and are reached in the same way: by the host, or by the embedder's
 //!   [`PrivateMemory`](crate::PrivateMemory).
 //!
-//! KVM keeps no dirty log of slots that are bound to a guest_memfd, so nobody knows what was written while the guest ran:
-//! all copying lies in freeze or, on the far side, between adoption and commit.
+//! KVM keeps no dirty log of slots that are bound to a guest_memfd, so nobody knows what was written while the guest
+//! ran: all copying lies in freeze or, on the far side, between adoption and commit.
 
 mod present;
 mod save;

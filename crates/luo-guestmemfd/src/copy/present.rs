@@ -99,7 +99,8 @@ fn search(
     let mut from = range.start;
     while from < range.end {
         let Some(run) = private.next_present(from).map_err(GuestMemfdError::Search)? else { break };
-        // What an embedder says is not taken for granted: this moves on by at least a page, and stays within the bounds.
+        // What an embedder says is not taken for granted: this moves on by at least a page, and stays within the
+        // bounds.
         let start = run.start.max(from);
         if start >= range.end {
             break;

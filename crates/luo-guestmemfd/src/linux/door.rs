@@ -1,14 +1,15 @@
 //! The door: the calls that the compiler cannot check.
 //!
-//! - **Presence** of pages is asked for with `mincore`, which writes where it is told to; `madvise` puts pages in place.
+//! - **Presence** of pages is asked for with `mincore`, which writes where it is told to; `madvise` puts pages in
+//!   place.
 //! - A **slot** is given to KVM as a number that is an address.
 
 #![expect(
     unsafe_code,
     reason = "mincore, madvise, memory slots, and a descriptor that kvm-ioctls returns as a number"
 )]
-// UNSAFETY: KVM writes guest memory behind the compiler's back, at host addresses that are given to it as numbers; mincore
-// and madvise take pointers; and a new descriptor comes as a number that nobody owns yet.
+// UNSAFETY: KVM writes guest memory behind the compiler's back, at host addresses that are given to it as numbers;
+// mincore and madvise take pointers; and a new descriptor comes as a number that nobody owns yet.
 
 use alloc::sync::Arc;
 use alloc::vec::Vec;
@@ -21,20 +22,21 @@ use kvm_bindings::{
 };
 use kvm_ioctls::{Error, VmFd};
 use luo_kho::{ByteLen, FRAME_BYTES};
+use rustix::io::{FdFlags, fcntl_setfd};
 use vm_memory::MmapRegion;
 
 use super::{GuestMemfd, Vm, Window};
 use crate::Binding;
 
-/// Whether each of the pages from `page` on exists: one byte for each, whose lowest bit says so. `exists` has room for no
-/// more pages than the mapping has behind `page`.
+/// Whether each of the pages from `page` on exists: one byte for each, whose lowest bit says so. `exists` has room for
+/// no more pages than the mapping has behind `page`.
 pub(super) fn mincore(mapping: &MmapRegion, page: u64, exists: &mut [u8]) -> io::Result<()> {
     let start = ByteLen::new(page * FRAME_BYTES).as_usize();
     let len = ByteLen::new(ByteLen::of(exists.len()).get() * FRAME_BYTES).as_usize();
     assert!(start.checked_add(len).is_some_and(|end| end <= mapping.size()), "it asks within the mapping");
     let from = mapping.as_ptr().wrapping_add(start).cast();
-    // SAFETY: the kernel writes one byte for each page of `len` bytes, which are as many as `exists` has. It only looks at
-    // the pages, which are mapped: the range lies within the mapping.
+    // SAFETY: the kernel writes one byte for each page of `len` bytes, which are as many as `exists` has. It only looks
+    // at the pages, which are mapped: the range lies within the mapping.
     let done = unsafe { libc::mincore(from, len, exists.as_mut_ptr()) };
     if done == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
 }
@@ -51,12 +53,14 @@ pub(super) fn populate(mapping: &MmapRegion, pages: &Range<u64>, write: bool) ->
     if done == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
 }
 
-/// Makes a guest_memfd for this machine.
+/// Makes a guest_memfd for this machine. An exec closes it, as it closes the machine: KVM has no flag for that.
 pub(super) fn create(vm: &VmFd, size: u64, flags: u64) -> Result<OwnedFd, Error> {
     let wanted = kvm_create_guest_memfd { size, flags, ..kvm_create_guest_memfd::default() };
     let raw = vm.create_guest_memfd(wanted)?;
     // SAFETY: the kernel has just opened it for this call, so nobody else owns it.
-    Ok(unsafe { OwnedFd::from_raw_fd(raw) })
+    let made = unsafe { OwnedFd::from_raw_fd(raw) };
+    fcntl_setfd(&made, FdFlags::CLOEXEC).map_err(|errno| Error::new(errno.raw_os_error()))?;
+    Ok(made)
 }
 
 /// The slots of a machine in which its guest sees a file. They are gone when this is dropped.
@@ -73,8 +77,8 @@ pub struct Slots {
 }
 
 impl Slots {
-    /// Makes a slot for each binding that was told of the file. If the file was made for this machine, they are bound to it;
-    /// if it was made for another, the kernel refuses that, and they are at the address of a mapping.
+    /// Makes a slot for each binding that was told of the file. If the file was made for this machine, they are bound
+    /// to it; if it was made for another, the kernel refuses that, and they are at the address of a mapping.
     ///
     /// # Errors
     ///
@@ -118,8 +122,8 @@ impl Slots {
             ..kvm_userspace_memory_region2::default()
         };
         // INVARIANT: the slot is a part of `window`, which `Self` holds until the slot is gone.
-        // SAFETY: the mapping is as long as the slot says, and outlives it: see `drop`. It is accessed as volatile memory
-        // only.
+        // SAFETY: the mapping is as long as the slot says, and outlives it: see `drop`. It is accessed as volatile
+        // memory only.
         unsafe { self.vm.fd().set_user_memory_region2(region) }?;
         self.made.push(slot);
         Ok(())

@@ -36,8 +36,8 @@ impl GuestMemfd {
         Ok(Self::of(descriptor, Facts::new(flags, pages), Some(vm.clone()), true))
     }
 
-    /// A guest_memfd that was made with these flags, for `vm` where somebody says so: neither can be asked for. Where it is
-    /// bound remains to be [told](Self::told).
+    /// A guest_memfd that was made with these flags, for `vm` where somebody says so: neither can be asked for. Where
+    /// it is bound remains to be [told](Self::told).
     ///
     /// # Errors
     ///
@@ -62,8 +62,8 @@ impl GuestMemfd {
         self.0.vm.as_ref()
     }
 
-    /// Whether it was made for this machine, so that slots of the machine can be bound to it. One that was handed over and
-    /// [mapped](crate::Retrieve::MapOld) was made for another.
+    /// Whether it was made for this machine, so that slots of the machine can be bound to it. One that was handed over
+    /// and [mapped](crate::Retrieve::MapOld) was made for another.
     pub fn is_native_to(&self, vm: &Vm) -> bool {
         self.0.native && self.0.vm.as_ref().is_some_and(|own| own.is(vm))
     }

@@ -2,8 +2,8 @@
 //!
 //! - A [`Vm`] is a descriptor of a virtual machine that several holders share.
 //! - A [`GuestMemfd`] is a guest_memfd with what was told of it.
-//! - [`Slots`] are the slots of a machine in which its guest sees a file: by the file itself where the file was made for the
-//!   machine, and by the address of a mapping where it was made for another.
+//! - [`Slots`] are the slots of a machine in which its guest sees a file: by the file itself where the file was made
+//!   for the machine, and by the address of a mapping where it was made for another.
 //!
 //! ```
 //! use luo_guestmemfd::linux::{Slots, Vm};
@@ -29,6 +29,7 @@
 mod door;
 mod file;
 mod port;
+mod spread;
 mod vm;
 mod window;
 

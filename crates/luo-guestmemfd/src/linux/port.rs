@@ -1,22 +1,22 @@
 //! The port: each question is one or a few system calls.
 
-use alloc::ffi::CString;
-use alloc::format;
 use alloc::sync::Arc;
 use alloc::vec;
 use alloc::vec::Vec;
 use core::fmt;
 use core::ops::Range;
 use std::io;
-use std::os::fd::{AsFd, AsRawFd};
+use std::os::fd::AsFd;
 use std::sync::OnceLock;
 use std::time::Instant;
 
 use luo_core::{Identity, Refusal};
+use luo_descriptor::linux::{self, failed};
 use luo_kho::{ByteLen, FRAME_BYTES, FrameCount, FrameRange, KhoError, Memory, process};
-use rustix::fs::{FileType, FsWord, fstat, fstatfs, readlink};
-use rustix::io::{Errno, FdFlags, fcntl_getfd, fcntl_setfd};
+use rustix::fs::{FileType, FsWord, fstat, fstatfs};
+use rustix::io::{FdFlags, fcntl_getfd, fcntl_setfd};
 
+use super::spread::spread;
 use super::{GuestMemfd, Vm, Window};
 use crate::port::{Look, Port, Sort};
 use crate::{Facts, GuestMemfdError, HostError, VmType};
@@ -43,8 +43,8 @@ impl Linux {
         Self { source: None, rate: OnceLock::new() }
     }
 
-    /// The machines of this program that take the place of others are those that `source` gives: made beforehand, with all
-    /// that belongs to them.
+    /// The machines of this program that take the place of others are those that `source` gives: made beforehand, with
+    /// all that belongs to them.
     #[must_use]
     pub fn with_vms(
         mut self,
@@ -53,11 +53,6 @@ impl Linux {
         self.source = Some(Arc::new(source));
         self
     }
-}
-
-/// Names the call that failed.
-fn failed(call: &'static str) -> impl Fn(Errno) -> HostError + Copy {
-    move |errno| HostError { call, errno: errno.raw_os_error() }
 }
 
 /// As [`failed`], for calls that answer with an error of the standard library's.
@@ -87,10 +82,7 @@ impl Port for Linux {
     }
 
     fn identity(&self, file: &GuestMemfd) -> Identity {
-        // Asking an open descriptor cannot fail. Were it to, the number is at least nobody else's at this moment.
-        let found = fstat(file).map(|stat| (stat.st_dev, stat.st_ino));
-        let (device, inode) = found.unwrap_or((u64::MAX, file.as_fd().as_raw_fd().unsigned_abs().into()));
-        Identity(u128::from(device) << 64 | u128::from(inode))
+        Identity(linux::number(file.as_fd()))
     }
 
     fn sort(&self, file: &GuestMemfd) -> Result<Sort, HostError> {
@@ -102,8 +94,7 @@ impl Port for Linux {
         if !HOMES.contains(&home) {
             return Ok(Sort::Other);
         }
-        let path = format!("/proc/self/fd/{}", file.as_fd().as_raw_fd());
-        let link: CString = readlink(path.as_str(), Vec::new()).map_err(failed("readlink"))?;
+        let link = linux::link(file.as_fd())?;
         let ours = link.as_bytes().windows(NAME.len()).any(|part| part == NAME);
         Ok(if ours { Sort::GuestMemfd } else { Sort::Other })
     }
@@ -176,8 +167,12 @@ impl Port for Linux {
     }
 
     fn write(&self, (_, window): &Self::Draft, page: u64, bytes: &[u8]) -> Result<(), HostError> {
-        populate_new(window, page..page + ByteLen::of(bytes.len()).get() / FRAME_BYTES)?;
-        window.write(page * FRAME_BYTES, bytes).map_err(refused("to write a mapping"))
+        spread(page..page + ByteLen::of(bytes.len()).get() / FRAME_BYTES, |pages| {
+            let [from, to] = [pages.start, pages.end].map(|end| ByteLen::new((end - page) * FRAME_BYTES));
+            let part = bytes.get(from.as_usize()..to.as_usize()).unwrap_or_default();
+            populate_new(window, &pages)?;
+            window.write(pages.start * FRAME_BYTES, part).map_err(refused("to write a mapping"))
+        })
     }
 
     fn transfer(
@@ -186,9 +181,11 @@ impl Port for Linux {
         (_, to): &Self::Draft,
         pages: Range<u64>,
     ) -> Result<(), GuestMemfdError> {
-        self.touch(from, pages.clone())?;
-        populate_new(to, pages.clone())?;
-        Ok(from.copy_to(to, &pages).map_err(refused("to copy from mapping to mapping"))?)
+        spread(pages, |pages| {
+            self.touch(from, pages.clone())?;
+            populate_new(to, &pages)?;
+            Ok(from.copy_to(to, &pages).map_err(refused("to copy from mapping to mapping"))?)
+        })
     }
 
     fn complete(
@@ -223,8 +220,8 @@ impl Port for Linux {
 }
 
 /// Pages of a new file, before they are written.
-fn populate_new(window: &Window, pages: Range<u64>) -> Result<(), HostError> {
-    window.populate(&pages, true).map_err(refused("madvise(MADV_POPULATE_WRITE)"))
+fn populate_new(window: &Window, pages: &Range<u64>) -> Result<(), HostError> {
+    window.populate(pages, true).map_err(refused("madvise(MADV_POPULATE_WRITE)"))
 }
 
 fn set_close_on_exec(file: &GuestMemfd, close: bool) -> Result<(), HostError> {

@@ -12,8 +12,8 @@ use kvm_ioctls::{Kvm, VmFd};
 use super::GuestMemfd;
 use crate::{Flags, VmType};
 
-/// A descriptor of a virtual machine. Clones are cheap and share it; another descriptor of the same machine counts as another
-/// machine.
+/// A descriptor of a virtual machine. Clones are cheap and share it; another descriptor of the same machine counts as
+/// another machine.
 #[derive(Clone)]
 pub struct Vm(Arc<Shared>);
 

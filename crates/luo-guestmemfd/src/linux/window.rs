@@ -65,13 +65,13 @@ impl Window {
         Ok(runs)
     }
 
-    /// Puts pages in place, so that reading or writing them cannot fail, or says why it would. Those that did not exist do
-    /// from then on.
+    /// Puts pages in place, so that reading or writing them cannot fail, or says why it would. Those that did not exist
+    /// do from then on.
     ///
     /// # Errors
     ///
-    /// The kernel's: `EHWPOISON` for a page whose memory is broken; where there is no memory, or the guest has the pages to
-    /// itself, `ENOMEM` or `EFAULT`.
+    /// The kernel's: `EHWPOISON` for a page whose memory is broken; where there is no memory, or the guest has the
+    /// pages to itself, `ENOMEM` or `EFAULT`.
     pub fn populate(&self, pages: &Range<u64>, write: bool) -> io::Result<()> {
         door::populate(&self.mapping, pages, write)
     }

@@ -3,10 +3,10 @@
 //! - The [`VmType`] is what `KVM_CREATE_VM` was given.
 //! - A machine is **made anew** where its descriptor cannot be carried: the far side gets one of its own in its place.
 //!
-//! No released kernel lets a virtual machine leave the program that made it: in another address space each call on it fails.
-//! So version 1 carries the type, and the far side's host makes a machine, or names one that the program has made
-//! beforehand. A kernel that can preserve the descriptors of machines and vCPUs needs a version 2, whose form is a segment;
-//! files that name the machine by its token stay as they are.
+//! No released kernel lets a virtual machine leave the program that made it: in another address space each call on it
+//! fails. So version 1 carries the type, and the far side's host makes a machine, or names one that the program has
+//! made beforehand. A kernel that can preserve the descriptors of machines and vCPUs needs a version 2, whose form is a
+//! segment; files that name the machine by its token stay as they are.
 
 mod v1;
 

@@ -4,7 +4,7 @@
 //! |---|---|---|
 //! | 0 | 1 | binary logarithm of the bytes of a huge page |
 //! | 1 | 5 | 0 |
-//! | 6 | 2 | count of nodes: at most 1024 |
+//! | 6 | 2 | count of nodes: at most 1024 nodes, and the unknown one |
 //!
 //! A node:
 //!
@@ -22,6 +22,7 @@ use luo_kho::ByteLen;
 use zerocopy::little_endian::{U16, U32, U64};
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout, Unaligned};
 
+use super::NODES_MAX;
 use crate::PageSize;
 use crate::pool::NodeCount;
 
@@ -52,9 +53,6 @@ const _: () = {
     assert!(offset_of!(CountV1, kept) == 8);
     assert!(offset_of!(CountV1, copied) == 16);
 };
-
-/// As many as Linux can have (`MAX_NUMNODES`), and the unknown one.
-const NODES_MAX: usize = 1025;
 
 const fn impossible(why: &'static str) -> PayloadError {
     PayloadError::Impossible { why }

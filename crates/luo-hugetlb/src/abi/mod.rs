@@ -1,7 +1,7 @@
 //! Payloads: what is written down of one file, and of the pages of one size.
 //!
-//! - A [`Payload`] is that of a file as this program has it; [`v1`] is how it lies in bytes. [`counts`] are the pages of one
-//!   size, by node. A change of a layout is another version beside it.
+//! - A [`Payload`] is that of a file as this program has it; [`v1`] is how it lies in bytes. [`counts`] are the pages
+//!   of one size, by node. A change of a layout is another version beside it.
 //! - The **form** says where the contents lie: in a segment, which is the file itself, or copied, under a page map.
 //!
 //! Payloads carry no magic and no checksum of their own: the records that hold them have both. Everything else about
@@ -26,6 +26,8 @@ pub(crate) const NEWEST: Version = Version(1);
 pub(crate) const READS: VersionRange = VersionRange::up_to(NEWEST);
 /// Versions that this build writes, newest first.
 pub(crate) const WRITES: [Version; 1] = [NEWEST];
+/// As many nodes as Linux can have (`MAX_NUMNODES`), and the unknown one.
+const NODES_MAX: usize = 1025;
 
 /// What is written down of one file.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -71,7 +73,8 @@ pub(crate) enum Frames {
 }
 
 impl Payload {
-    /// The most bytes that a payload of this version takes for a file in this place, on a host with so many nodes.
+    /// The most bytes that a payload of this version takes for a file in this place, or renamed, on a host with so many
+    /// nodes.
     pub(crate) fn most_bytes(version: Version, place: &Place, nodes: usize) -> ByteLen {
         match version {
             NEWEST => v1::most_bytes(place, nodes),

@@ -1,4 +1,5 @@
-//! Version 1. Little-endian; 128 bytes, then the texts, made up with zeros to a multiple of 8, then 16 bytes for each node.
+//! Version 1. Little-endian; 128 bytes, then the texts, made up with zeros to a multiple of 8, then 16 bytes for each
+//! node.
 //!
 //! | offset | bytes | field |
 //! |---|---|---|
@@ -16,7 +17,7 @@
 //! | 121 | 1 | 0 |
 //! | 122 | 2 | bytes of the first text: the memfd's name, or the path of the mount |
 //! | 124 | 2 | bytes of the second text: the path below the mount, or none |
-//! | 126 | 2 | count of nodes: at most 1024 |
+//! | 126 | 2 | count of nodes: at most 1024 nodes, and the unknown one |
 //!
 //! A node:
 //!
@@ -34,7 +35,8 @@ use luo_kho::{ByteLen, FrameCount, FrameRange, Name, Pfn};
 use zerocopy::little_endian::{U16, U32, U64};
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout, Unaligned};
 
-use super::{Copied, Form, Frames, Payload};
+use super::{Copied, Form, Frames, NODES_MAX, Payload};
+use crate::place::PATH_BYTES_MAX;
 use crate::pool::{Node, Placement};
 use crate::{PageSize, Path, Place};
 
@@ -90,8 +92,6 @@ const STAND_IN: u8 = 3;
 const MEMFD: u8 = 1;
 const LINKED: u8 = 2;
 const UNLINKED: u8 = 3;
-/// As many as Linux can have (`MAX_NUMNODES`); the unknown one is one of them.
-const NODES_MAX: usize = 1024;
 
 const fn impossible(why: &'static str) -> PayloadError {
     PayloadError::Impossible { why }
@@ -112,7 +112,11 @@ const fn len_of(texts: usize, nodes: usize) -> usize {
 }
 
 pub(super) fn most_bytes(place: &Place, nodes: usize) -> ByteLen {
-    let texts: usize = texts(place).iter().map(|text| text.len()).sum();
+    let texts = match place {
+        Place::Memfd(name) => name.as_bytes().len(),
+        // It may be renamed, to any path, until its bytes are written.
+        Place::Mounted { mount, .. } => mount.as_bytes().len() + PATH_BYTES_MAX,
+    };
     ByteLen::of(len_of(texts, nodes.saturating_add(1).min(NODES_MAX)))
 }
 

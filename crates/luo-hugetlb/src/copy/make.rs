@@ -1,7 +1,7 @@
 //! The far side: a new file is made of what was saved. All that is read here was written by somebody else.
 //!
-//! Whether there are enough huge pages is asked first. Somebody may take some of them afterwards: then the file that was
-//! begun is given up, with every page that it had got.
+//! Whether there are enough huge pages is asked first. Somebody may take some of them afterwards: then the file that
+//! was begun is given up, with every page that it had got.
 
 use alloc::vec;
 use alloc::vec::Vec;
@@ -61,7 +61,8 @@ pub(crate) fn make<P: Port>(
     if let Some(stand_in) = &stand_in
         && copied.shrunk > 0
     {
-        // No more than the memory that left the pool, which is the stand-in's now: what is written down is not believed.
+        // No more than the memory that left the pool, which is the stand-in's now: what is written down is not
+        // believed.
         let shrunk = copied.shrunk.min(port.kept(stand_in)? / page_size.bytes());
         grow(port, *page_size, (copied.pages, shrunk), payload.placement.iter())?;
     }

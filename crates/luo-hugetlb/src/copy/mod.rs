@@ -1,8 +1,9 @@
 //! Copying a file's contents, and making a file of them again.
 //!
-//! - **Saving** copies them into slots: frames that prepare has reserved, one for each 4 KiB, with a page map beside them.
-//! - **Freeing** copies them into a stand-in, a file of ordinary pages, and frees each huge page when it was copied. A page
-//!   that cannot be had again when that is taken back is **stranded**: its contents stay in the stand-in.
+//! - **Saving** copies them into slots: frames that prepare has reserved, one for each 4 KiB, with a page map beside
+//!   them.
+//! - **Freeing** copies them into a stand-in, a file of ordinary pages, and frees each huge page when it was copied. A
+//!   page that cannot be had again when that is taken back is **stranded**: its contents stay in the stand-in.
 //! - **Making** takes them from either.
 //!
 //! | | prepare | freeze |

@@ -1,7 +1,7 @@
 //! Pages that were freed and cannot be had again yet.
 //!
-//! Their contents are in a stand-in, which is kept here until they are brought back. Until then the file has holes where it
-//! had pages: nobody may use it.
+//! Their contents are in a stand-in, which is kept here until they are brought back. Until then the file has holes
+//! where it had pages: nobody may use it.
 
 use alloc::sync::Arc;
 use alloc::vec;
@@ -10,9 +10,9 @@ use core::fmt;
 
 use luo_core::Identity;
 use luo_kho::ByteLen;
-use spin::Mutex;
 
 use super::{CHUNK_BYTES, chunks, count};
+use crate::lock::Mutex;
 use crate::pool::Run;
 use crate::{HostError, PageSize, Place, Port};
 

@@ -1,4 +1,5 @@
-//! A file that is being filled. Files of huge pages cannot be written by system calls: they are mapped, a page at a time.
+//! A file that is being filled. Files of huge pages cannot be written by system calls: they are mapped, a page at a
+//! time.
 
 use alloc::ffi::CString;
 use std::os::fd::{AsFd, OwnedFd};
@@ -6,8 +7,8 @@ use std::sync::{Mutex, PoisonError};
 
 use luo_descriptor::linux::{self, failed};
 use rustix::fs::{
-    AtFlags, CWD, FallocateFlags, Mode, OFlags, fallocate, ftruncate, linkat, open, openat, renameat, statat,
-    unlinkat,
+    AtFlags, CWD, FallocateFlags, Mode, OFlags, RenameFlags, fallocate, ftruncate, linkat, open, openat,
+    renameat, renameat_with, statat, unlinkat,
 };
 use rustix::io::{Errno, retry_on_intr};
 
@@ -136,12 +137,28 @@ pub(super) fn settle(
     if found.st_ino != replaces {
         return Ok(false);
     }
-    // In one step, so that at no time there is nothing under the path.
-    let aside = alloc::format!(".luo-{replaces}");
-    link(aside.as_bytes()).map_err(failed("linkat"))?;
-    if let Err(errno) = renameat(&folder, aside.as_str(), &folder, name) {
-        let _ = unlinkat(&folder, aside.as_str(), AtFlags::empty());
-        return Err(failed("renameat")(errno).into());
+    let aside = alloc::format!(".luo-{}-{replaces}", std::process::id());
+    let aside = aside.as_bytes();
+    let drop_aside = || unlinkat(&folder, aside, AtFlags::empty());
+    if let Err(errno) = link(aside).or_else(|errno| match errno {
+        // Of a program with this number that ended here.
+        Errno::EXIST => drop_aside().and_then(|()| link(aside)),
+        errno => Err(errno),
+    }) {
+        return Err(failed("linkat")(errno).into());
     }
-    Ok(true)
+    // In one step, so that at no time there is nothing under the path.
+    let exchange = || renameat_with(&folder, aside, &folder, name, RenameFlags::EXCHANGE);
+    let settled = match exchange() {
+        Ok(()) => statat(&folder, aside, AtFlags::SYMLINK_NOFOLLOW).and_then(|came_out| {
+            // Another: somebody put it there a moment ago.
+            if came_out.st_ino == replaces { Ok(true) } else { exchange().map(|()| false) }
+        }),
+        // Before Linux 5.16 no names are exchanged in such a file system.
+        Err(Errno::INVAL) => renameat(&folder, aside, &folder, name).map(|()| true),
+        Err(errno) => Err(errno),
+    };
+    // What is there now is the old file, or one more name of the new one.
+    let _ = drop_aside();
+    Ok(settled.map_err(failed("renameat2"))?)
 }

@@ -2,10 +2,11 @@
 //!
 //! - [`HugetlbFile`] is a descriptor that several holders share.
 //! - [`Linux`] is the port: what the handler asks the kernel for.
+//! - A [`Loan`] makes the pool of a size larger until it is dropped.
 //! - What belongs to an open file is found under `/proc`: its name, its mount, and a second way to it with a position
 //!   of its own. Pools are found under `/sys`. Without these no file is taken.
-//! - Populated pages are found with `userfaultfd(2)`. Nothing else tells: on hugetlbfs `SEEK_DATA` calls everything data, and
-//!   `mincore` nothing.
+//! - Populated pages are found with `userfaultfd(2)`. Nothing else tells: on hugetlbfs `SEEK_DATA` calls everything
+//!   data, and `mincore` nothing.
 //!
 //! ```no_run
 //! use luo_core::{Luo, Registry, SessionName, Token};
@@ -31,12 +32,14 @@
 mod door;
 mod draft;
 mod file;
+mod loan;
 mod mounts;
 mod pools;
 mod port;
 
 pub use draft::LinuxDraft;
 pub use file::HugetlbFile;
+pub use loan::{Loan, LoanError};
 
 /// The port of this process's kernel.
 #[derive(Clone, Copy, Debug, Default)]

@@ -13,9 +13,6 @@ use rustix::io::Errno;
 use super::HugetlbFile;
 use crate::{HostError, Path, Place};
 
-/// What the kernel puts behind the path of a file that has none any more.
-const DELETED: &[u8] = b" (deleted)";
-
 /// Where the file is; `None` if that is nowhere we know: neither a memfd, nor below a mount of this process's.
 pub(super) fn place(file: &HugetlbFile) -> Result<Option<Place>, HostError> {
     let stat = fstat(file).map_err(linux::failed("fstat"))?;
@@ -39,8 +36,7 @@ pub(super) fn place(file: &HugetlbFile) -> Result<Option<Place>, HostError> {
         Some(Place::Mounted { path: Some(path), .. }) => Some(path.clone()).filter(is_there),
         _ => None,
     });
-    // It may have a name that this opening does not know.
-    debug_assert!(path.is_some() || link.as_bytes().ends_with(DELETED));
+    // None: it has a name that this opening does not know, or is being renamed, or something is mounted over it.
     Ok(Some(Place::Mounted { mount, path, inode }))
 }
 

@@ -41,14 +41,24 @@ pub(super) fn read(sys: &Path) -> Result<Vec<Pool>, HostError> {
     Ok(pools)
 }
 
-/// Adds pages to a pool, or takes them from it. By how many it changed.
+/// Where the kernel counts the pages of a size on all nodes.
+pub(super) fn count_of(sys: &Path, page_size: PageSize) -> PathBuf {
+    sys.join(format!("kernel/mm/hugepages/hugepages-{}kB/nr_hugepages", page_size.bytes() >> 10))
+}
+
+/// Adds pages to a pool, or takes them from it. By how many it changed. What the pool has beyond its own pages, as an
+/// overcommitted one does, is not counted: the kernel is told how many pages are the pool's own.
 pub(super) fn resize(sys: &Path, page_size: PageSize, node: Node, by: i64) -> io::Result<u64> {
     let name = format!("hugepages-{}kB/nr_hugepages", page_size.bytes() >> 10);
-    let of_node = sys.join(format!("devices/system/node/node{}/hugepages", node.0)).join(&name);
-    let path = if of_node.exists() { of_node } else { sys.join("kernel/mm/hugepages").join(&name) };
-    let before = number(&path)?;
+    let of_node = sys.join(format!("devices/system/node/node{}/hugepages", node.0)).join(name);
+    let path = if of_node.exists() { of_node } else { count_of(sys, page_size) };
+    let own = || -> io::Result<u64> {
+        let surplus = number(&path.with_file_name("surplus_hugepages"))?;
+        Ok(number(&path)?.saturating_sub(surplus))
+    };
+    let before = own()?;
     fs::write(&path, format!("{}", before.saturating_add_signed(by)))?;
-    Ok(number(&path)?.abs_diff(before))
+    Ok(own()?.abs_diff(before))
 }
 
 /// A kernel that knows no nodes has one.
@@ -159,13 +169,16 @@ mod tests {
 
     #[test]
     fn a_pool_is_resized_on_its_node() {
-        let sys = Sys::new("resize")
-            .with("kernel/mm/hugepages/hugepages-2048kB", &GLOBAL)
-            .with("devices/system/node/node1/hugepages/hugepages-2048kB", &[("nr_hugepages", 3)]);
+        let sys = Sys::new("resize").with("kernel/mm/hugepages/hugepages-2048kB", &GLOBAL).with(
+            "devices/system/node/node1/hugepages/hugepages-2048kB",
+            &[("nr_hugepages", 3), ("surplus_hugepages", 0)],
+        );
         let read = |path: &str| -> String { fs::read_to_string(sys.0.join(path)).unwrap() };
         assert_eq!(resize(&sys.0, PageSize::MIB_2, Node(1), -1).unwrap(), 1);
         assert_eq!(read("devices/system/node/node1/hugepages/hugepages-2048kB/nr_hugepages"), "2");
-        assert_eq!(resize(&sys.0, PageSize::MIB_2, Node::UNKNOWN, 2).unwrap(), 2);
-        assert_eq!(read("kernel/mm/hugepages/hugepages-2048kB/nr_hugepages"), "11");
+        // A kernel would show one more, its surplus, than was written.
+        resize(&sys.0, PageSize::MIB_2, Node::UNKNOWN, 2).unwrap();
+        let own = read("kernel/mm/hugepages/hugepages-2048kB/nr_hugepages");
+        assert_eq!(own, "10", "one of the nine is surplus, and is not made the pool's own");
     }
 }

@@ -3,16 +3,15 @@
 use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::sync::Arc;
 use core::fmt;
-use core::ops::Range;
-use core::sync::atomic::{AtomicBool, Ordering};
+use core::ops::{Deref, Range};
 
 use luo_descriptor::sim::{self, refused};
 use luo_kho::ByteLen;
 use luo_kho::sim::SimFile;
-use spin::Mutex;
 
 use super::{ENOSPC, SimHost};
-use crate::{Access, Attributes, BLOCK_BYTES, HostError, Node, Owner, PageSize, Place, Run, Seals, Status};
+use crate::lock::Mutex;
+use crate::{Access, Attributes, BLOCK_BYTES, HostError, Node, PageSize, Place, Run, Seals, Status};
 
 /// A reference to a simulated file. Clones share the descriptor.
 #[derive(Clone)]
@@ -21,9 +20,9 @@ pub struct SimHuge {
     descriptor: Arc<Descriptor>,
 }
 
-/// What is the descriptor's own.
+/// What is the descriptor's own, and its way to what it shares.
 struct Descriptor {
-    close_on_exec: AtomicBool,
+    state: sim::Descriptor,
     arrival: Option<Attributes>,
     _alive: Arc<()>,
 }
@@ -31,7 +30,7 @@ struct Descriptor {
 /// What an opening has; the description of a [`SimFile`].
 pub(super) struct Opening {
     inode: Arc<Inode>,
-    pub(super) state: sim::Opening,
+    state: Arc<sim::Opening>,
     _alive: Arc<()>,
 }
 
@@ -41,7 +40,7 @@ pub(super) struct Inode {
     place: Mutex<Place>,
     pub(super) page_size: PageSize,
     pub(super) guise: Guise,
-    pub(super) state: sim::Inode,
+    state: Arc<sim::Inode>,
     pages: Mutex<BTreeMap<u64, Node>>,
     poisoned: Mutex<BTreeSet<u64>>,
     _alive: Arc<()>,
@@ -53,8 +52,6 @@ pub(super) enum Guise {
     Huge,
     Pipe,
 }
-
-const ORDER: Ordering = Ordering::Relaxed;
 
 impl Inode {
     pub(super) fn of(file: &SimFile) -> Option<&Arc<Self>> {
@@ -144,25 +141,28 @@ impl SimHuge {
             place: Mutex::new(place),
             page_size,
             guise,
-            state: sim::Inode::default(),
+            state: Arc::default(),
             pages: Mutex::default(),
             poisoned: Mutex::default(),
             _alive: host.token_of_life(),
         };
         let opening = Opening::new(host, Arc::new(inode), Access::ReadWrite, Status::NONE);
+        let file = Self::of(SimFile::new(opening), true, None);
         if linked {
             // As on Linux: files below a mount take no seals.
-            let _ = opening.inode.state.add_seals(&opening.state, Seals::SEAL);
+            let _ = file.add_seals(Seals::SEAL);
         }
-        Self::of(SimFile::new(opening), true, None)
+        file
     }
 
     /// A new descriptor of an opening.
     pub(super) fn of(file: SimFile, close_on_exec: bool, arrival: Option<Attributes>) -> Self {
-        let Some(inode) = Inode::of(&file) else { panic!("every file of this host has an opening") };
-        let alive = inode.host.lock().token_of_life();
-        let close_on_exec = AtomicBool::new(close_on_exec);
-        Self { file, descriptor: Arc::new(Descriptor { close_on_exec, arrival, _alive: alive }) }
+        let Some(Opening { inode, state, .. }) = file.description() else {
+            panic!("every file of this host has an opening")
+        };
+        let state = sim::Descriptor::new(Arc::clone(&inode.state), Arc::clone(state), close_on_exec);
+        let descriptor = Descriptor { state, arrival, _alive: inode.host.lock().token_of_life() };
+        Self { file, descriptor: Arc::new(descriptor) }
     }
 
     pub(super) fn opening(&self) -> &Opening {
@@ -183,8 +183,7 @@ impl SimHuge {
         let inode = self.inode();
         let pages = ByteLen::of(inode.pages.lock().len()).get();
         let blocks = pages * (inode.page_size.bytes() / BLOCK_BYTES);
-        let close_on_exec = self.descriptor.close_on_exec.load(ORDER);
-        inode.state.attributes(&self.opening().state, self.file.size(), blocks, close_on_exec)
+        self.attributes_of(self.file.size(), blocks)
     }
 
     /// Where it is.
@@ -228,7 +227,7 @@ impl SimHuge {
     /// A seal or the access forbids it, it would end beyond the size, or no page can be had.
     pub fn write_at(&self, at: u64, bytes: &[u8]) -> Result<(), HostError> {
         let inode = self.inode();
-        inode.state.may_write(&self.opening().state, "store")?;
+        self.may_write("store")?;
         let end = at.saturating_add(ByteLen::of(bytes.len()).get());
         if end > self.file.size() {
             return Err(refused("store"));
@@ -249,7 +248,7 @@ impl SimHuge {
     ///
     /// A seal or the access forbids it.
     pub fn discard(&self, pages: Range<u64>) -> Result<(), HostError> {
-        self.inode().state.may_write(&self.opening().state, "fallocate")?;
+        self.may_write("fallocate")?;
         self.inode().free(&self.file, pages);
         Ok(())
     }
@@ -266,49 +265,10 @@ impl SimHuge {
     pub fn resize(&self, size: u64) -> Result<(), HostError> {
         let inode = self.inode();
         assert!(size.is_multiple_of(inode.page_size.bytes()), "no file has a part of a huge page");
-        inode.state.may_resize(&self.opening().state, self.file.size(), size)?;
+        self.may_resize(self.file.size(), size)?;
         inode.free(&self.file, inode.page_size.pages(size)..u64::MAX);
         self.file.resize(size);
         Ok(())
-    }
-
-    /// Adds seals.
-    ///
-    /// # Errors
-    ///
-    /// A seal or the access forbids it.
-    pub fn add_seals(&self, seals: Seals) -> Result<(), HostError> {
-        self.inode().state.add_seals(&self.opening().state, seals)
-    }
-
-    /// Sets the mode.
-    pub fn set_mode(&self, mode: u32) {
-        self.inode().state.set_mode(mode);
-    }
-
-    /// Gives it to somebody.
-    pub fn set_owner(&self, owner: Owner) {
-        self.inode().state.set_owner(owner);
-    }
-
-    /// Moves the position.
-    pub fn seek(&self, position: u64) {
-        self.opening().state.seek(position);
-    }
-
-    /// Sets the status flags.
-    pub fn set_status(&self, status: Status) {
-        self.opening().state.set_status(status);
-    }
-
-    /// Sets the close-on-exec flag of this descriptor.
-    pub fn set_close_on_exec(&self, close: bool) {
-        self.descriptor.close_on_exec.store(close, ORDER);
-    }
-
-    /// Locks it, or lets it go.
-    pub fn set_locked(&self, locked: bool) {
-        self.inode().state.set_locked(locked);
     }
 
     /// The memory under a page breaks.
@@ -319,7 +279,16 @@ impl SimHuge {
 
 impl Opening {
     pub(super) fn new(host: &SimHost, inode: Arc<Inode>, access: Access, status: Status) -> Self {
-        Self { inode, state: sim::Opening::new(access, status), _alive: host.token_of_life() }
+        Self { inode, state: Arc::new(sim::Opening::new(access, status)), _alive: host.token_of_life() }
+    }
+}
+
+/// What users do besides reading and writing is the descriptor's.
+impl Deref for SimHuge {
+    type Target = sim::Descriptor;
+
+    fn deref(&self) -> &sim::Descriptor {
+        &self.descriptor.state
     }
 }
 

@@ -4,8 +4,8 @@
 //! - An **inode** has contents, a page size, a place, seals, mode, owner and locks. All references share it.
 //! - An **opening** has a position, status flags and an access. Clones of a [`SimHuge`] share it, as duplicates of a
 //!   descriptor do; [`SimHuge::reopen`] makes another one.
-//! - A page is taken from its pool when it is written first, on the node that the host [prefers](SimHost::prefer) if that
-//!   has one, and given back when it becomes a hole.
+//! - A page is taken from its pool when it is written first, on the node that the host [prefers](SimHost::prefer) if
+//!   that has one, and given back when it becomes a hole.
 //! - [`SimHost::booted`] is the host under another kernel: its pools are filled when the first file is made again.
 //!
 //! Both sides of an update are on one [`SimHost`]. It can be told to fail a call, and counts what lives on it.
@@ -21,12 +21,12 @@ use core::sync::atomic::{AtomicBool, Ordering};
 
 use luo_descriptor::sim::Fuse;
 use luo_kho::sim::SimFile;
-use spin::Mutex;
 
 pub use file::SimHuge;
 use file::{Guise, Inode};
 pub use port::{SimDraft, SimStandIn};
 
+use crate::lock::Mutex;
 use crate::{HostError, Name, Node, PageSize, Path, Place, Pool};
 use pools::Pools;
 
@@ -71,8 +71,8 @@ impl SimHost {
         }))
     }
 
-    /// The next kernel on this host, configured to have so many pages. It takes them from memory that nobody uses when it
-    /// knows how many are preserved, and takes fewer then.
+    /// The next kernel on this host, configured to have so many pages. It takes them from memory that nobody uses when
+    /// it knows how many are preserved, and takes fewer then.
     pub fn booted(pools: &[(PageSize, &[u64])]) -> Self {
         Self::with(Pools::configured(pools))
     }
@@ -194,8 +194,8 @@ impl SimHost {
         Arc::strong_count(&self.0.alive) - 1
     }
 
-    /// From now on the mode of a new file stays what it was made with, whatever is asked for: as where a kernel takes bits
-    /// out of it without a word.
+    /// From now on the mode of a new file stays what it was made with, whatever is asked for: as where a kernel takes
+    /// bits out of it without a word.
     pub fn forget_modes(&self) {
         self.0.forgets_modes.store(true, Ordering::Relaxed);
     }

@@ -57,7 +57,7 @@ impl Port for SimHost {
 
     fn bonds(&self, file: &SimHuge) -> Result<Option<&'static str>, HostError> {
         self.call("fdinfo")?;
-        Ok(file.inode().state.is_locked().then_some("locks"))
+        Ok(file.is_locked().then_some("locks"))
     }
 
     fn pools(&self) -> Result<Vec<Pool>, HostError> {

@@ -1,7 +1,7 @@
 //! The ownership word where several programs see it: one atomic, in whatever memory they share.
 //!
-//! Who loads the word sees everything that was written before the swap that made it; so the image is whole when the offer
-//! is seen, and the guest's memory when the guest goes on elsewhere.
+//! Who loads the word sees everything that was written before the swap that made it; so the image is whole when the
+//! offer is seen, and the guest's memory when the guest goes on elsewhere.
 
 #[cfg(not(loom))]
 use core::sync::atomic::{AtomicU64, Ordering};

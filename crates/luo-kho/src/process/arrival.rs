@@ -1,7 +1,7 @@
 //! The successor's side: what arrived, and how it becomes memory.
 //!
-//! An [`Arrival`] holds the descriptors that a carrier brought. While the guest still runs on the other side, the successor
-//! may look at them and warm up. [`adopt`](Arrival::adopt) then waits for the offer and gives the memory, for
+//! An [`Arrival`] holds the descriptors that a carrier brought. While the guest still runs on the other side, the
+//! successor may look at them and warm up. [`adopt`](Arrival::adopt) then waits for the offer and gives the memory, for
 //! `luo_core::Luo::adopt`, and an [`Answer`], by which it can still say no.
 
 use alloc::string::{String, ToString as _};
@@ -31,8 +31,8 @@ pub struct Arrival {
     way: Way,
 }
 
-/// How to say no, until the commit. Dropping it says nothing; a predecessor on the line notices when the memory is dropped
-/// as well.
+/// How to say no, until the commit. Dropping it says nothing; a predecessor on the line notices when the memory is
+/// dropped as well.
 #[derive(Debug)]
 pub struct Answer {
     way: Arc<Way>,
@@ -95,8 +95,8 @@ impl Arrival {
         self.cargo.segments.iter().map(|(range, file)| (*range, file.as_fd()))
     }
 
-    /// Why this program was started again by the guardian, in a process of its own, and has to take the guest back; `None`
-    /// for a successor on its way forth. It adopts and commits like any successor.
+    /// Why this program was started again by the guardian, in a process of its own, and has to take the guest back;
+    /// `None` for a successor on its way forth. It adopts and commits like any successor.
     pub fn way_back(&self) -> Option<&WayBack> {
         match &self.way {
             Way::Exec { back, .. } => back.as_ref(),
@@ -104,8 +104,8 @@ impl Arrival {
         }
     }
 
-    /// Says that this program is ready, waits for the offer, and opens what is on offer. Reads nothing before. Descriptors
-    /// that nobody took are closed.
+    /// Says that this program is ready, waits for the offer, and opens what is on offer. Reads nothing before.
+    /// Descriptors that nobody took are closed.
     ///
     /// # Errors
     ///
@@ -150,8 +150,8 @@ impl Answer {
 }
 
 impl Way {
-    /// Returns when an offer stands. What the predecessor says is a hint: it may die or hang after it has made its offer, and
-    /// before it says so; so the word is looked at from time to time, and whatever was heard.
+    /// Returns when an offer stands. What the predecessor says is a hint: it may die or hang after it has made its
+    /// offer, and before it says so; so the word is looked at from time to time, and whatever was heard.
     fn await_offer(&self, unopened: &Unopened) -> Result<(), LineError> {
         const AWAITED: &str = "make its offer";
         let Self::Line { line, terms } = self else { return Ok(()) };

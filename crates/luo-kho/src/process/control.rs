@@ -1,8 +1,8 @@
 //! Requests to a running program: opaque bytes in, opaque bytes out.
 //!
-//! Whoever calls is checked like a successor: the same user, or root. A connection carries one **request** and its reply. A
-//! request that has been heard can be carried across an update like any descriptor, and answered by the program that comes
-//! after: so whoever asks for an update learns how it ended.
+//! Whoever calls is checked like a successor: the same user, or root. A connection carries one **request** and its
+//! reply. A request that has been heard can be carried across an update like any descriptor, and answered by the
+//! program that comes after: so whoever asks for an update learns how it ended.
 
 use alloc::vec::Vec;
 use core::time::Duration;
@@ -57,8 +57,8 @@ impl Control {
         self.listener
     }
 
-    /// The next request; `None` if there is none in time. Whoever may not call, makes no sense, or is not done in time, is
-    /// turned away, and the wait goes on.
+    /// The next request; `None` if there is none in time. Whoever may not call, makes no sense, or is not done in time,
+    /// is turned away, and the wait goes on.
     ///
     /// # Errors
     ///
@@ -115,8 +115,8 @@ impl Request {
         self.line.into_socket()
     }
 
-    /// A request that a program before this one has heard. What was asked is not heard again: that crosses elsewhere, if it
-    /// matters.
+    /// A request that a program before this one has heard. What was asked is not heard again: that crosses elsewhere,
+    /// if it matters.
     pub fn resume(socket: OwnedFd) -> Self {
         Self { line: Line::new(socket), bytes: Vec::new(), patience: PATIENCE }
     }

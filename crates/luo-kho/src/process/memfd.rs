@@ -1,8 +1,8 @@
 //! Making memfds that live as long as somebody holds them, here and across a kexec.
 //!
 //! - `F_SEAL_SHRINK` from creation: whoever maps the file cannot be cut off.
-//! - `MFD_EXEC` is asked for explicitly where the kernel knows it (6.3). Where the administrator made `MFD_NOEXEC_SEAL` the
-//!   default, a memfd would get that seal, and with it Linux 7.3 gives it back write-sealed after a kexec.
+//! - `MFD_EXEC` is asked for explicitly where the kernel knows it (6.3). Where the administrator made `MFD_NOEXEC_SEAL`
+//!   the default, a memfd would get that seal, and with it Linux 7.3 gives it back write-sealed after a kexec.
 
 use rustix::fd::OwnedFd;
 use rustix::fs::{MemfdFlags, SealFlags, fcntl_add_seals, ftruncate, memfd_create};

@@ -7,8 +7,8 @@
 //! - The **word page** is a memfd of one page with the ownership word. Everybody who takes part maps it.
 //! - [`ProcessKho`] is a program's view of all that: of fresh memory, as its owner, or of memory on offer.
 //!
-//! - A **carrier** takes the descriptors across: [`Exec`] to a program that replaces this one in its process, [`Socket`] to
-//!   one that was started beforehand. What arrives there is an [`Arrival`].
+//! - A **carrier** takes the descriptors across: [`Exec`] to a program that replaces this one in its process,
+//!   [`Socket`] to one that was started beforehand. What arrives there is an [`Arrival`].
 //!
 //! Handing over means carrying these descriptors. The old side writes nothing once its offer stands; the new side reads
 //! nothing before, and maps the arena read-only until it has committed. So the bytes never have two writers, and

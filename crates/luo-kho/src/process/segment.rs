@@ -12,7 +12,8 @@ use crate::{FrameCount, FrameRange, KhoError, Memory};
 /// The lowest number that a descriptor of ours may get: 0, 1 and 2 belong to standard input and output.
 const ABOVE_STDERR: i32 = 3;
 
-/// What [`Memory::attach`] takes and [`Memory::attached`] shows in this backend: a descriptor of one's own. Clones share it.
+/// What [`Memory::attach`] takes and [`Memory::attached`] shows in this backend: a descriptor of one's own. Clones
+/// share it.
 #[derive(Clone, Debug)]
 pub struct SegmentFile(Arc<OwnedFd>);
 

@@ -69,8 +69,8 @@ impl SimKho {
         self.bank.frames.near = node;
     }
 
-    /// The bytes of any frame, allocated or not, without a call that is counted; `None` outside the machine. Frames that
-    /// a reboot destroyed hold [`poison`](super::poison).
+    /// The bytes of any frame, allocated or not, without a call that is counted; `None` outside the machine. Frames
+    /// that a reboot destroyed hold [`poison`](super::poison).
     pub fn peek(&self, pfn: Pfn) -> Option<&[u8; crate::FRAME_SIZE]> {
         self.machine().span().contains(pfn).then(|| {
             let allocated = self.bank.frames.allocated().contains(pfn);

@@ -5,7 +5,7 @@
 use alloc::vec::Vec;
 use core::ops::Range;
 
-use luo_kho::{ByteLen, FRAME_BYTES, FRAME_SIZE, Memory};
+use luo_kho::{ByteLen, FRAME_BYTES, Memory};
 use luo_xarray::page_map::{PageStore, SlotRun as Piece};
 
 use crate::{HostError, MemfdError, Port};
@@ -100,8 +100,6 @@ pub(super) fn batches(pieces: impl Iterator<Item = Piece>) -> Vec<Batch> {
     }
     batches
 }
-
-const _: () = assert!(FRAME_SIZE as u64 == FRAME_BYTES);
 
 #[cfg(test)]
 mod tests {

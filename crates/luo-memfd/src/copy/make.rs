@@ -10,9 +10,9 @@ use super::workers;
 use crate::options::Options;
 use crate::{Attributes, Direction, HostError, MemfdError, Name, Port, Progress};
 
-/// Pieces that are laid out before they are written: 512 KiB of them.
+/// Pieces that are laid out before they are written: 384 KiB of them.
 const WINDOW_PIECES: usize = 1 << 14;
-/// Bytes that are: a threshold between two words of progress.
+/// Bytes that are laid out before they are written; progress is told this often.
 const WINDOW_BYTES: usize = 64 << 20;
 
 /// A new file with the contents of the store; without one, it is one hole.

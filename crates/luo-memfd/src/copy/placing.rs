@@ -58,28 +58,37 @@ impl Placing {
         })
     }
 
-    /// From now on exactly `populated` of the pages in `region` have slots; those outside keep theirs. Says whether
-    /// anything changed. `populated` ascends, does not overlap, and lies in `region`.
+    /// From now on exactly `populated` of the pages in `regions` have slots; those outside keep theirs. Says whether
+    /// anything changed. Both ascend and do not overlap; `populated` lies in `regions`, each range in one of them.
+    ///
+    /// Holes give their slots back before any page gets one: in whatever order they lie, only the sum has to fit.
     ///
     /// # Errors
     ///
     /// Nothing has changed.
     pub(super) fn settle(
         &mut self,
-        region: Range<u64>,
+        regions: &[Range<u64>],
         populated: &[Range<u64>],
     ) -> Result<bool, OutOfSlots> {
-        let inside: u64 = self.within(region.clone()).map(|piece| piece.count).sum();
+        let inside = regions.iter().flat_map(|region| self.within(region.clone()));
+        let inside: u64 = inside.map(|piece| piece.count).sum();
         let wanted: u64 = populated.iter().map(|pages| pages.end - pages.start).sum();
         let after = self.pages - inside + wanted;
         if after > self.slots {
             return Err(OutOfSlots { populated: after, slots: self.slots });
         }
         let mut changed = false;
-        let starts = populated.iter().map(|pages| pages.start).chain([region.end]);
-        let ends = [region.start].into_iter().chain(populated.iter().map(|pages| pages.end));
-        for hole in ends.zip(starts).filter(|(end, start)| end < start) {
-            changed |= self.vacate(hole.0..hole.1);
+        let mut rest = populated;
+        for region in regions {
+            let inside = rest.partition_point(|pages| pages.end <= region.end);
+            let (these, behind) = rest.split_at(inside);
+            let starts = these.iter().map(|pages| pages.start).chain([region.end]);
+            let ends = [region.start].into_iter().chain(these.iter().map(|pages| pages.end));
+            for hole in ends.zip(starts).filter(|(end, start)| end < start) {
+                changed |= self.vacate(hole.0..hole.1);
+            }
+            rest = behind;
         }
         for pages in populated {
             changed |= self.occupy(pages.clone());
@@ -169,6 +178,14 @@ mod tests {
             .collect()
     }
 
+    fn settle(
+        placing: &mut Placing,
+        region: Range<u64>,
+        populated: &[Range<u64>],
+    ) -> Result<bool, OutOfSlots> {
+        placing.settle(core::slice::from_ref(&region), populated)
+    }
+
     fn runs(pages: &BTreeSet<u64>) -> Vec<Range<u64>> {
         let mut runs: Vec<Range<u64>> = Vec::new();
         for &page in pages {
@@ -183,10 +200,10 @@ mod tests {
     #[test]
     fn a_fresh_file_is_placed_in_order() {
         let mut placing = Placing::new(6);
-        assert_eq!(placing.settle(0..100, &[3..5, 7..8]), Ok(true));
+        assert_eq!(settle(&mut placing, 0..100, &[3..5, 7..8]), Ok(true));
         let expected = [Piece { page: 3, slot: 0, count: 2 }, Piece { page: 7, slot: 2, count: 1 }];
         assert_eq!(placing.pieces().collect::<Vec<_>>(), expected);
-        assert_eq!(placing.settle(0..100, &[3..5, 7..8]), Ok(false));
+        assert_eq!(settle(&mut placing, 0..100, &[3..5, 7..8]), Ok(false));
         assert_eq!(
             placing.within(4..8).collect::<Vec<_>>(),
             [Piece { page: 4, slot: 1, count: 1 }, Piece { page: 7, slot: 2, count: 1 }]
@@ -197,12 +214,14 @@ mod tests {
     #[test]
     fn one_page_too_many_changes_nothing() {
         let mut placing = Placing::new(2);
-        placing.settle(0..9, &[0..1, 1..2]).unwrap();
-        let error = placing.settle(4..9, &[5..6, 6..6]).unwrap_err();
+        settle(&mut placing, 0..9, &[0..1, 1..2]).unwrap();
+        let error = settle(&mut placing, 4..9, &[5..6, 6..6]).unwrap_err();
         assert_eq!(error, OutOfSlots { populated: 3, slots: 2 });
         assert_eq!(slots_of(&placing).into_iter().collect::<Vec<_>>(), [(0, 0), (1, 1)]);
-        assert_eq!(placing.settle(0..9, &[1..2, 5..6]), Ok(true), "what becomes a hole makes room");
-        assert_eq!(Placing::new(0).settle(0..9, &[]), Ok(false));
+        assert_eq!(settle(&mut placing, 0..9, &[1..2, 5..6]), Ok(true), "what becomes a hole makes room");
+        let later = placing.settle(&[3..4, 5..6], core::slice::from_ref(&(3..4)));
+        assert_eq!(later, Ok(true), "also where it lies behind the page that takes it");
+        assert_eq!(settle(&mut Placing::new(0), 0..9, &[]), Ok(false));
     }
 
     proptest! {
@@ -216,7 +235,7 @@ mod tests {
                 let region = from.min(to)..from.max(to);
                 let pages: BTreeSet<u64> = pages.into_iter().filter(|page| region.contains(page)).collect();
                 let outside = model.keys().filter(|page| !region.contains(page)).count();
-                let settled = placing.settle(region.clone(), &runs(&pages));
+                let settled = settle(&mut placing, region.clone(), &runs(&pages));
                 prop_assert_eq!(settled.is_err(), outside + pages.len() > 24);
                 let found = slots_of(&placing);
                 if settled.is_err() {

@@ -113,8 +113,8 @@ impl<P: Port> Saving<P> {
         Ok(names)
     }
 
-    /// Touches the slots that freeze will fill: where frames are memory that is mapped, the first touch of each costs as
-    /// much as copying it.
+    /// Touches the slots that freeze will fill: where frames are memory that is mapped, the first touch of each costs
+    /// as much as copying it.
     fn warm_up(&mut self, pages: u64, memory: &mut dyn Memory) -> Result<(), MemfdError> {
         let Some(store) = &mut self.store else { return Ok(()) };
         Ok(store.touch(memory, pages)?)
@@ -152,14 +152,14 @@ impl<P: Port> Saving<P> {
         let end = attributes.pages();
         let dirty = scan::merged(core::mem::take(&mut self.dirty), u64::MAX);
         self.dirty.clone_from(&dirty);
-        // What was cut off.
-        self.settle(end..u64::MAX, &[])?;
         let mut populated = Vec::new();
-        for pages in scan::merged(dirty, end) {
-            let found = scan::populated(hands.port, &self.reader, pages.clone())?;
-            self.settle(pages, &found)?;
-            populated.extend(found);
+        let mut regions = scan::merged(dirty, end);
+        for pages in &regions {
+            populated.extend(scan::populated(hands.port, &self.reader, pages.clone())?);
         }
+        // What was cut off.
+        regions.push(end..u64::MAX);
+        self.settle(&regions, &populated)?;
         self.copy(&populated, hands)?;
         self.dirty.clear();
         Ok(())
@@ -184,7 +184,7 @@ impl<P: Port> Saving<P> {
     ) -> Result<(), MemfdError> {
         let missing: Vec<_> =
             populated.iter().flat_map(|pages| self.placing.missing(pages.clone())).collect();
-        self.settle(0..u64::MAX, populated)?;
+        self.settle(core::slice::from_ref(&(0..u64::MAX)), populated)?;
         // If copying them fails, they have slots with nothing in them.
         self.dirty.extend(missing.iter().cloned());
         self.copy(&missing, hands)?;
@@ -193,8 +193,8 @@ impl<P: Port> Saving<P> {
         Ok(())
     }
 
-    fn settle(&mut self, region: Range<u64>, populated: &[Range<u64>]) -> Result<(), MemfdError> {
-        if self.placing.settle(region, populated)? {
+    fn settle(&mut self, regions: &[Range<u64>], populated: &[Range<u64>]) -> Result<(), MemfdError> {
+        if self.placing.settle(regions, populated)? {
             self.names = None;
         }
         Ok(())

@@ -46,8 +46,7 @@ pub(super) fn pipeline<T: Sync, E: From<HostError>>(
     let (full, filled) = crossbeam_channel::bounded(threads);
     let (empty, emptied) = crossbeam_channel::unbounded::<alloc::vec::Vec<u8>>();
     std::thread::scope(|scope| {
-        let work = || {
-            let full = full.clone();
+        let work = |full: crossbeam_channel::Sender<_>| {
             while let Some(item) = items.get(next.fetch_add(1, Ordering::Relaxed)) {
                 let mut buffer = emptied.try_recv().unwrap_or_default();
                 let made = make(item, &mut buffer).map(|()| buffer);
@@ -57,15 +56,18 @@ pub(super) fn pipeline<T: Sync, E: From<HostError>>(
                 }
             }
         };
-        let begun = (0..threads).filter(|_| std::thread::Builder::new().spawn_scoped(scope, work).is_ok());
+        let begun = (0..threads).filter(|_| {
+            let full = full.clone();
+            std::thread::Builder::new().spawn_scoped(scope, move || work(full)).is_ok()
+        });
         if begun.count() == 0 {
             return one_by_one(items, &make, &mut take);
         }
+        drop(full);
         // One for each item, or until the first failure, which drops the receiver.
         for _ in items {
-            let Ok((item, made)) = filled.recv() else {
-                unreachable!("a sender is alive: it is in this function")
-            };
+            // None is to come: a worker panicked, and this thread does when it leaves the scope.
+            let Ok((item, made)) = filled.recv() else { break };
             let outcome = made.map_err(E::from).and_then(|buffer| {
                 take(item, &buffer)?;
                 Ok(buffer)
@@ -207,8 +209,21 @@ mod tests {
                 fails(item)
             };
             assert_eq!(pipeline(&items, threads(count), |_, _| Ok(()), take), Err(ERROR));
-            assert!(taken <= 1000);
+            assert!(taken < 1000);
             assert_eq!(each(&items, threads(count), fails), Err(ERROR));
+        }
+    }
+
+    #[test]
+    fn a_panic_in_a_thread_is_one_of_the_caller() {
+        let items: Vec<u32> = (0..1000).collect();
+        for count in [1, 3] {
+            let make = |item: &u32, _: &mut Vec<u8>| {
+                assert_ne!(*item, 20, "a port gives up");
+                Ok(())
+            };
+            let run = || pipeline(&items, threads(count), make, |_, _| Ok::<(), HostError>(()));
+            assert!(std::panic::catch_unwind(run).is_err(), "{count} threads");
         }
     }
 }

@@ -1,8 +1,8 @@
 //! From and to the guest memory of rust-vmm's `vm-memory`.
 //!
-//! A guest's memory is regions, with gaps between them, each a mapping of a part of some file. The files are what crosses;
-//! the **layout** says which part of which file lies where in the guest, and is the VMM's to remember: it is a part of its
-//! machine's state.
+//! A guest's memory is regions, with gaps between them, each a mapping of a part of some file. The files are what
+//! crosses; the **layout** says which part of which file lies where in the guest, and is the VMM's to remember: it is a
+//! part of its machine's state.
 
 use alloc::vec::Vec;
 use std::io;

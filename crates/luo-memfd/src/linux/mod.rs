@@ -2,8 +2,8 @@
 //!
 //! - [`Memfd`] is a descriptor that several holders share.
 //! - [`Linux`] is the port: what the handler asks the kernel for.
-//! - What belongs to an open file is found under `/proc/self/fd`: its name, and a second way to it with a position of its
-//!   own. Without `/proc` no memfd is taken.
+//! - What belongs to an open file is found under `/proc/self/fd`: its name, and a second way to it with a position of
+//!   its own. Without `/proc` no memfd is taken.
 //!
 //! ```no_run
 //! use luo_core::{Luo, Registry, SessionName, Token};
@@ -60,7 +60,7 @@ impl Linux {
         if let Some(device) = self.device.get() {
             return Ok(*device);
         }
-        // Whatever the administrator thinks of executable memfds, one of these three can be made.
+        // Whatever the administrator thinks of executable memfds, one of these two can be made.
         let make = |flags| memfd_create("luo-probe", MemfdFlags::CLOEXEC | flags);
         let probe = make(MemfdFlags::NOEXEC_SEAL).or_else(|_| make(MemfdFlags::empty()));
         let probe = probe.map_err(failed("memfd_create"))?;

@@ -18,6 +18,7 @@ use crate::{Attributes, HostError, MemfdError, Name};
 
 /// `TMPFS_MAGIC` in `statfs(2)`: memfds of ordinary pages. Those of huge pages are on another file system.
 const TMPFS_MAGIC: FsWord = 0x0102_1994;
+
 impl Port for Linux {
     type File = Memfd;
     type Reader = OwnedFd;

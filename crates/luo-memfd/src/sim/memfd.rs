@@ -2,14 +2,13 @@
 
 use alloc::sync::Arc;
 use core::fmt;
-use core::ops::Range;
-use core::sync::atomic::{AtomicBool, Ordering};
+use core::ops::{Deref, Range};
 
 use luo_descriptor::sim::{self, refused};
 use luo_kho::sim::SimFile;
 
 use super::SimHost;
-use crate::{Access, Attributes, BLOCK_BYTES, HostError, Name, Owner, Seals, Status};
+use crate::{Access, Attributes, BLOCK_BYTES, HostError, Name, Seals, Status};
 
 /// A reference to a simulated memfd. Clones share the descriptor.
 #[derive(Clone)]
@@ -18,9 +17,9 @@ pub struct SimMemfd {
     pub(super) descriptor: Arc<Descriptor>,
 }
 
-/// What is the descriptor's own.
+/// What is the descriptor's own, and its way to what it shares.
 pub(super) struct Descriptor {
-    pub(super) close_on_exec: AtomicBool,
+    state: sim::Descriptor,
     pub(super) arrival: Option<Attributes>,
     _alive: Arc<()>,
 }
@@ -28,7 +27,7 @@ pub(super) struct Descriptor {
 /// What an opening has; the description of a [`SimFile`].
 pub(super) struct Opening {
     pub(super) inode: Arc<Inode>,
-    pub(super) state: sim::Opening,
+    state: Arc<sim::Opening>,
     _alive: Arc<()>,
 }
 
@@ -36,7 +35,7 @@ pub(super) struct Inode {
     pub(super) host: SimHost,
     pub(super) name: Name,
     pub(super) guise: Guise,
-    pub(super) state: sim::Inode,
+    state: Arc<sim::Inode>,
     _alive: Arc<()>,
 }
 
@@ -48,8 +47,6 @@ pub(super) enum Guise {
     Pipe,
 }
 
-const ORDER: Ordering = Ordering::Relaxed;
-
 impl SimMemfd {
     pub(super) fn create(host: &SimHost, name: &str, guise: Guise) -> Self {
         let Some(name) = Name::new(name) else { panic!("no memfd can be called {name:?}") };
@@ -57,25 +54,19 @@ impl SimMemfd {
     }
 
     pub(super) fn named(host: &SimHost, name: Name, guise: Guise) -> Self {
-        let inode = Inode {
-            host: host.clone(),
-            name,
-            guise,
-            state: sim::Inode::default(),
-            _alive: host.token_of_life(),
-        };
+        let inode =
+            Inode { host: host.clone(), name, guise, state: Arc::default(), _alive: host.token_of_life() };
         let opening = Opening::new(Arc::new(inode), Access::ReadWrite, Status::NONE);
         Self::of(SimFile::new(opening), true, None)
     }
 
     /// A new descriptor of an opening.
     pub(super) fn of(file: SimFile, close_on_exec: bool, arrival: Option<Attributes>) -> Self {
-        let opening = file.description::<Opening>();
-        let Some(host) = opening.map(|opening| &opening.inode.host) else {
+        let Some(Opening { inode, state, .. }) = file.description() else {
             panic!("every file of this host has an opening")
         };
-        let close_on_exec = AtomicBool::new(close_on_exec);
-        let descriptor = Descriptor { close_on_exec, arrival, _alive: host.token_of_life() };
+        let state = sim::Descriptor::new(Arc::clone(&inode.state), Arc::clone(state), close_on_exec);
+        let descriptor = Descriptor { state, arrival, _alive: inode.host.token_of_life() };
         Self { file, descriptor: Arc::new(descriptor) }
     }
 
@@ -91,8 +82,7 @@ impl SimMemfd {
     /// All that a user can ask for.
     pub fn attributes(&self) -> Attributes {
         let blocks = self.file.pages() * (luo_kho::FRAME_BYTES / BLOCK_BYTES);
-        let close_on_exec = self.descriptor.close_on_exec.load(ORDER);
-        self.inode().state.attributes(&self.opening().state, self.file.size(), blocks, close_on_exec)
+        self.attributes_of(self.file.size(), blocks)
     }
 
     /// What it was called when it was made.
@@ -130,8 +120,8 @@ impl SimMemfd {
     /// A seal or the access forbids it.
     pub fn write_at(&self, at: u64, bytes: &[u8]) -> Result<(), HostError> {
         let end = at.saturating_add(luo_kho::ByteLen::of(bytes.len()).get());
-        self.inode().state.may_write(&self.opening().state, "pwrite")?;
-        if end > self.file.size() && self.inode().state.seals().contains(Seals::GROW) {
+        self.may_write("pwrite")?;
+        if end > self.file.size() && self.seals().contains(Seals::GROW) {
             return Err(refused("pwrite"));
         }
         self.file.write(at, bytes);
@@ -144,7 +134,7 @@ impl SimMemfd {
     ///
     /// A seal or the access forbids it.
     pub fn discard(&self, pages: Range<u64>) -> Result<(), HostError> {
-        self.inode().state.may_write(&self.opening().state, "fallocate")?;
+        self.may_write("fallocate")?;
         self.file.discard(pages);
         Ok(())
     }
@@ -155,60 +145,25 @@ impl SimMemfd {
     ///
     /// A seal or the access forbids it.
     pub fn resize(&self, size: u64) -> Result<(), HostError> {
-        self.inode().state.may_resize(&self.opening().state, self.file.size(), size)?;
+        self.may_resize(self.file.size(), size)?;
         self.file.resize(size);
         Ok(())
-    }
-
-    /// Adds seals.
-    ///
-    /// # Errors
-    ///
-    /// A seal or the access forbids it.
-    pub fn add_seals(&self, seals: Seals) -> Result<(), HostError> {
-        self.inode().state.add_seals(&self.opening().state, seals)
-    }
-
-    /// Sets the mode.
-    pub fn set_mode(&self, mode: u32) {
-        self.inode().state.set_mode(mode);
-    }
-
-    /// Gives it to somebody.
-    pub fn set_owner(&self, owner: Owner) {
-        self.inode().state.set_owner(owner);
-    }
-
-    /// Moves the position.
-    pub fn seek(&self, position: u64) {
-        self.opening().state.seek(position);
-    }
-
-    /// Sets the status flags.
-    pub fn set_status(&self, status: Status) {
-        self.opening().state.set_status(status);
-    }
-
-    /// Sets the close-on-exec flag of this descriptor.
-    pub fn set_close_on_exec(&self, close: bool) {
-        self.descriptor.close_on_exec.store(close, ORDER);
-    }
-
-    /// Locks it, or lets it go.
-    pub fn set_locked(&self, locked: bool) {
-        self.inode().state.set_locked(locked);
-    }
-
-    /// Whether somebody has locked it.
-    pub fn is_locked(&self) -> bool {
-        self.inode().state.is_locked()
     }
 }
 
 impl Opening {
     pub(super) fn new(inode: Arc<Inode>, access: Access, status: Status) -> Self {
         let life = inode.host.token_of_life();
-        Self { inode, state: sim::Opening::new(access, status), _alive: life }
+        Self { inode, state: Arc::new(sim::Opening::new(access, status)), _alive: life }
+    }
+}
+
+/// What users do besides reading and writing is the descriptor's.
+impl Deref for SimMemfd {
+    type Target = sim::Descriptor;
+
+    fn deref(&self) -> &sim::Descriptor {
+        &self.descriptor.state
     }
 }
 

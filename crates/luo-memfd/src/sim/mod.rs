@@ -82,8 +82,8 @@ impl SimHost {
         Arc::strong_count(&self.0.alive) - 1
     }
 
-    /// From now on the mode of a new file stays what it was made with, whatever is asked for: as where a kernel takes bits
-    /// out of it without a word.
+    /// From now on the mode of a new file stays what it was made with, whatever is asked for: as where a kernel takes
+    /// bits out of it without a word.
     pub fn forget_modes(&self) {
         self.0.forgets_modes.store(true, Ordering::Relaxed);
     }

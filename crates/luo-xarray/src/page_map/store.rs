@@ -1,11 +1,11 @@
 //! Room for a copy of a file, taken before it is known which of its pages will be in it.
 //!
-//! - A **store** is **slots**, one frame each, for pages, and the **index**, room for their page map. Whoever copies a file
-//!   when nothing can be allocated any more has reserved a store beforehand.
+//! - A **store** is **slots**, one frame each, for pages, and the **index**, room for their page map. Whoever copies a
+//!   file when nothing can be allocated any more has reserved a store beforehand.
 //! - A [`SlotRun`] is neighbouring pages in neighbouring slots. Slots are counted from 0.
 //!
-//! The pages may also lie in a file of their own that is attached: then its segment's frames are the slots, and only the
-//! index is reserved.
+//! The pages may also lie in a file of their own that is attached: then its segment's frames are the slots, and only
+//! the index is reserved.
 //!
 //! The index has as much room as the map can ever need; how much of that is the map, and how many pages it names, is
 //! written down elsewhere: [`StoreNames`]. Slots that no page took cross with the others.
@@ -149,8 +149,8 @@ impl PageStore {
         Ok(Some(Self { slots: Slots::Array(slots), index }))
     }
 
-    /// Touches the first so many slots: where frames are memory that is mapped, the first touch of each costs as much as
-    /// copying a page.
+    /// Touches the first so many slots: where frames are memory that is mapped, the first touch of each costs as much
+    /// as copying a page.
     ///
     /// # Errors
     ///
@@ -215,7 +215,8 @@ impl PageStore {
         StoreNames { slots, index, ..StoreNames::NONE }
     }
 
-    /// What somebody else wrote: gives `each` the extents of a file of `file_pages` pages, ascending, all of them in slots.
+    /// What somebody else wrote: gives `each` the extents of a file of `file_pages` pages, ascending, all of them in
+    /// slots.
     ///
     /// # Errors
     ///

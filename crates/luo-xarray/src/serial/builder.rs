@@ -1,8 +1,8 @@
 //! Building a map from entries and runs that ascend.
 //!
-//! A segment whose last index has passed is closed. Closed segments wait until they are worth a round of
-//! encoding, which measures and writes tables side by side where threads are to be had; parts are then put in order. The
-//! bytes do not depend on rounds or threads. What waits is bounded: [`ROUND_RUNS`] runs, and one segment more.
+//! A segment whose last index has passed is closed. Closed segments wait until they are worth a round of encoding,
+//! which measures and writes tables side by side where threads are to be had; parts are then put in order. The bytes do
+//! not depend on rounds or threads. What waits is bounded: [`ROUND_RUNS`] runs, and one segment more.
 
 use alloc::vec::Vec;
 use core::ops::RangeInclusive;

@@ -25,8 +25,8 @@ struct Fill<'v, 's> {
 
 impl SerialView<'_> {
     /// Writes the values of the indices from `first` on, and `hole` where there is none: the fastest way to read much.
-    /// Slots beyond the last index, `u64::MAX`, are holes. With the feature `std`, ranges of several segments are written side
-    /// by side.
+    /// Slots beyond the last index, `u64::MAX`, are holes. With the feature `std`, ranges of several segments are
+    /// written side by side.
     ///
     /// # Errors
     ///

@@ -1,8 +1,8 @@
 //! Finding the part that an index is in, and its value.
 //!
-//! Written once, for words in one piece as for words in several ([`Source`]), and compiled for each: in one piece, which
-//! is the usual case, a word is one comparison away. What ends before a leaf is inlined where it is asked for; only a
-//! leaf needs a [`Level`], which is a call.
+//! Written once, for words in one piece as for words in several ([`Source`]), and compiled for each: in one piece,
+//! which is the usual case, a word is one comparison away. What ends before a leaf is inlined where it is asked for;
+//! only a leaf needs a [`Level`], which is a call.
 
 use super::SerialError;
 use super::list::List;

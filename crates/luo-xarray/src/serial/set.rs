@@ -4,8 +4,9 @@
 //! it is to be read:
 //!
 //! - a **bitmap**: 512 bits, bit p for position p; or, below 128 members,
-//! - **high and low parts** (Elias and Fano): each position is cut into `low` low bits and a bucket above them. First come
-//!   the buckets in order, for each as many ones as it has members and then a zero; then the low bits of each member.
+//! - **high and low parts** (Elias and Fano): each position is cut into `low` low bits and a bucket above them. First
+//!   come the buckets in order, for each as many ones as it has members and then a zero; then the low bits of each
+//!   member.
 
 use super::CHUNK_LEN;
 use super::bits::{Fields, mask};

@@ -1,34 +1,34 @@
 //! The benchmark of the blackout: how long a guest stands still while its VMM is replaced. Nothing here is a test: it
 //! measures, and says what it found.
 //!
-//! - A **subject** is a VMM with a guest of one vCPU, kept on one processor with all that belongs to it: [`subject`].
+//! - A **subject** is a VMM with a guest of one vCPU, kept on one processor with all that belongs to it: [`Subject`].
 //! - An **observer** on another processor watches the guest's counter: [`observer`].
 //! - The **floor** is what the kernel takes for itself, measured between the updates: [`floor`].
 //!
-//! Each update follows a stretch of the same length without one, and is followed by one measurement of the floor. All of
-//! it goes before others of the host, if that is allowed.
+//! Each update follows a stretch of the same length without one, and is followed by one measurement of the floor. All
+//! of it goes before others of the host, if that is allowed.
 
 mod floor;
 mod observer;
-mod subject;
 mod table;
 
 use std::process::ExitCode;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use anyhow::{Context as _, Result};
+use anyhow::{Context as _, Result, bail};
 use clap::Args;
 
-use crate::cli::{Carrier, parse_size};
-use crate::machine::{Backing, available};
+use crate::cli::{Carrier, Question, Shape, parse_size};
+use crate::control::Reply;
+use crate::machine::{Backing, Kind, Retrieve, available};
+use crate::subject::Subject;
 use crate::trace::{Mark, Remembered};
 
 pub(crate) use floor::{Floor, run as run_floor};
 
 use floor::{Near, creation};
-use observer::{Observer, go_first, pin};
-use subject::Subject;
+use observer::{Counter, Observer, go_first, pin};
 
 /// Where the VMM and its guest are executed, and where the observer.
 const VMM_ON: usize = 0;
@@ -55,12 +55,17 @@ pub(crate) struct Bench {
     /// What guest memory is made of: one after the other, to compare them in one run.
     #[arg(long, value_name = "SORT,..", value_delimiter = ',', default_values = ["memfd"])]
     backing: Vec<Backing>,
+    /// What each new program makes of the guest_memfds that it gets.
+    #[arg(long, value_name = "WAY", default_value = "map-old")]
+    retrieve: Retrieve,
 }
 
 /// What was measured of one way across, at one size of memory. Times are in nanoseconds.
 struct Measured {
     carrier: Carrier,
     backing: Backing,
+    /// Whether guest memory is copied in each pause.
+    copied: bool,
     /// Bytes of guest memory.
     memory: u64,
     blackouts: Vec<u64>,
@@ -91,6 +96,7 @@ impl Measured {
         Self {
             carrier,
             backing,
+            copied: false,
             memory,
             blackouts: Vec::new(),
             floors: Vec::new(),
@@ -151,7 +157,8 @@ pub(crate) fn run(bench: &Bench) -> Result<ExitCode> {
                 }
             };
             let mut measured = Measured::new(carrier, backing, memory);
-            measured.measure(bench.updates, &mut near)?;
+            measured.copied = !backing.arrives_as_it_is(bench.retrieve);
+            measured.measure((bench.updates, bench.retrieve), &mut near)?;
             println!("{}", table::draw(&measured));
             all.push(measured);
         }
@@ -169,22 +176,28 @@ fn free() -> Option<u64> {
 
 impl Measured {
     /// Updates a guest again and again.
-    fn measure(&mut self, updates: u64, near: &mut Near) -> Result<()> {
+    fn measure(&mut self, (updates, retrieve): (u64, Retrieve), near: &mut Near) -> Result<()> {
         let (carrier, memory) = (self.carrier, self.memory);
-        let mut subject = Subject::start(memory, self.backing)?;
+        let guest = Some(Kind::Kvm);
+        let shape = Shape { memory, vcpus: 1, guest, backing: self.backing, retrieve };
+        let mut subject = Subject::start("luo-vmm-bench-", shape, Kind::Kvm)?;
+        let counter = Counter::of(subject.pid())?;
         thread::sleep(SETTLE);
         // The length of a stretch is that of an update: the first one is for this, and for caches.
         let mut length = TAIL;
         for nth in 0..=updates {
-            let observer = Observer::start(subject.counter(), OBSERVER_ON);
+            let observer = Observer::start(&counter, OBSERVER_ON);
             thread::sleep(length);
             let quiet = observer.stop()?;
-            let observer = Observer::start(subject.counter(), OBSERVER_ON);
+            let observer = Observer::start(&counter, OBSERVER_ON);
             let since = Instant::now();
-            subject.update(carrier)?;
+            let reply = subject.update(carrier, &[])?;
+            if let Some(error) = reply.get("error") {
+                bail!("the update failed: {error}");
+            }
             thread::sleep(TAIL);
             length = since.elapsed();
-            let marks = subject.marks()?;
+            let marks = subject.marks(nth).context("the trace has forgotten the update")?;
             let seen = observer.stop()?;
             let floor = match carrier {
                 Carrier::Socket => near.cross()?,
@@ -204,7 +217,15 @@ impl Measured {
             self.back.extend(seen.back(entered, usual));
             self.percent.extend(seen.percent_between(asked, stopped, usual));
         }
-        subject.stop()?;
-        Ok(())
+        sound(&subject.ask(Question::Stop)?)
     }
+}
+
+/// Guest memory was what its counter says, when it was looked at last.
+fn sound(last: &Reply) -> Result<()> {
+    if last.get("ok") != Some("true") {
+        let said = last.get("error").or_else(|| last.get("problems")).unwrap_or("it did not say why");
+        bail!("the guest is not as it has to be: {said}");
+    }
+    Ok(())
 }

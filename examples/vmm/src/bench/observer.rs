@@ -17,6 +17,7 @@ use rustix::thread::{CpuSet, sched_setaffinity};
 use vm_memory::{Bytes as _, FileOffset, MmapRegion, VolatileMemory as _};
 
 use crate::guest::Board;
+use crate::percentile::percentile;
 use crate::trace::now;
 
 /// Nanoseconds from which on a stall is noted.
@@ -168,7 +169,7 @@ impl Seen {
 
     /// The rate at which the guest was in half of all milliseconds, in steps in a second.
     pub(super) fn usual_rate(&self) -> u64 {
-        super::table::percentile(&self.rates().map(|(_, rate)| rate).collect::<Vec<_>>(), 50).unwrap_or(0)
+        percentile(&self.rates().map(|(_, rate)| rate).collect::<Vec<_>>(), 50).unwrap_or(0)
     }
 
     /// Nanoseconds from a moment until the guest is at 90 % of this rate, over a millisecond.

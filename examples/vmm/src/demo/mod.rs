@@ -1,9 +1,8 @@
 //! The demo: a guest runs, its VMM is replaced again and again, and after each time everything is verified.
 //!
-//! The guest runs in a program of its own; the demo only asks, as anybody could: see [`guest`]. What each update did is
-//! read from the trace, and drawn: [`timeline`] for the terminal, [`report`] as a picture.
+//! The guest runs in a program of its own; the demo only asks, as anybody could: see [`Subject`]. What each update did
+//! is read from the trace, and drawn: [`timeline`] for the terminal, [`report`] as a picture.
 
-mod guest;
 mod judge;
 mod phases;
 mod report;
@@ -17,13 +16,13 @@ use std::time::Duration;
 use anyhow::{Context as _, Result};
 use indicatif::{ProgressBar, ProgressStyle};
 
-use crate::cli::{Carrier, Carriers, Demo};
+use crate::cli::{Carrier, Carriers, Demo, Question, Shape};
 use crate::control::Reply;
 use crate::guest::Layout;
-use crate::machine::{Backing, Kind, available};
+use crate::machine::{Backing, Kind, Retrieve, available};
+use crate::subject::Subject;
 use crate::trace::Remembered;
 
-use guest::Guest;
 use judge::Judge;
 
 /// One update, as the demo saw it.
@@ -67,13 +66,13 @@ impl Story {
 pub(crate) fn run(demo: &Demo) -> Result<ExitCode> {
     let layout = Layout::new(demo.shape.memory, demo.shape.vcpus)?;
     let kind = choose(demo.shape.guest);
-    let title = title(kind, demo.shape.backing, &layout);
+    let title = title(kind, demo.shape, &layout);
     println!("{title}");
     // Given back when the guest is gone.
     let _loan = demo.shape.backing.borrow(layout.bytes())?;
     let bar = bar(demo.updates);
     bar.set_message("the guest boots");
-    let mut guest = Guest::start(demo, kind)?;
+    let mut guest = Subject::start("luo-vmm-", demo.shape, kind)?;
     let story = tell(demo, title, &mut guest, &bar);
     bar.finish_and_clear();
     let story = story?;
@@ -100,15 +99,16 @@ fn choose(asked: Option<Kind>) -> Kind {
     }
 }
 
-fn title(kind: Kind, backing: Backing, layout: &Layout) -> String {
+fn title(kind: Kind, shape: Shape, layout: &Layout) -> String {
     let what = match kind {
         Kind::Kvm => "A KVM guest",
         Kind::Thread => "A guest of threads (NOT a virtual machine: its steps are done in Rust)",
     };
-    let memory = match backing {
-        Backing::Memfd => "memfds",
-        Backing::Hugetlb => "huge pages",
-        Backing::GuestMemfd => "guest_memfds",
+    let memory = match (shape.backing, shape.retrieve) {
+        (Backing::Memfd, _) => "memfds",
+        (Backing::Hugetlb, _) => "huge pages",
+        (Backing::GuestMemfd, Retrieve::MapOld) => "guest_memfds",
+        (Backing::GuestMemfd, Retrieve::CopyIntoNew) => "guest_memfds, copied in each update",
     };
     format!("{what} with {} vCPUs and {} MiB of memory in {memory}", layout.vcpus(), layout.bytes() >> 20)
 }
@@ -133,7 +133,7 @@ const fn turn(carriers: Carriers, nth: u64) -> (Carrier, u16) {
     (carrier, if nth.is_multiple_of(2) { 1 } else { 2 })
 }
 
-fn tell(demo: &Demo, title: String, guest: &mut Guest, bar: &ProgressBar) -> Result<Story> {
+fn tell(demo: &Demo, title: String, guest: &mut Subject, bar: &ProgressBar) -> Result<Story> {
     let mut judge = Judge::new(demo.shape.vcpus);
     let mut story = Story { title, rows: Vec::new(), problems: Vec::new(), counted: String::new() };
     // The guest boots with version 2.
@@ -142,7 +142,7 @@ fn tell(demo: &Demo, title: String, guest: &mut Guest, bar: &ProgressBar) -> Res
         thread::sleep(Duration::from_millis(demo.interval));
         let (carrier, to) = turn(demo.carrier, nth);
         bar.set_message(format!("VMM version {from} -> {to} by {}", timeline::name(carrier)));
-        let reply = guest.update(carrier, to)?;
+        let reply = guest.update(carrier, &[format!("--vmm-version={to}")])?;
         let marks = guest.marks(nth).context("the trace has forgotten the update")?;
         let mut problems = judge.update(&reply, carrier, nth + 1, to);
         if problems.is_empty() && marks.blackout().is_none() {
@@ -151,7 +151,7 @@ fn tell(demo: &Demo, title: String, guest: &mut Guest, bar: &ProgressBar) -> Res
         let failed = !problems.is_empty();
         if !failed && !demo.verify_at_end {
             bar.set_message(format!("verifying update {}", nth + 1));
-            problems.extend(judge.verify(&guest.verify()?));
+            problems.extend(judge.verify(&guest.ask(Question::Verify)?));
         }
         story.rows.push(Row { number: nth + 1, carrier, from, to: to.into(), marks, problems });
         if failed {
@@ -162,7 +162,7 @@ fn tell(demo: &Demo, title: String, guest: &mut Guest, bar: &ProgressBar) -> Res
     }
     thread::sleep(Duration::from_millis(demo.interval));
     bar.set_message("verifying");
-    let last = guest.stop()?;
+    let last = guest.ask(Question::Stop)?;
     story.problems = judge.verify(&last);
     story.counted = format!(
         "{}; between two looks the guest's clock went on as the host's, to within {}",

@@ -2,6 +2,7 @@
 
 use super::Row;
 use crate::cli::Carrier;
+use crate::percentile::percentile;
 use crate::trace::Mark;
 
 /// A part of the blackout.
@@ -66,14 +67,13 @@ pub(super) struct Summary {
 /// The blackouts of one way across, or of all.
 pub(super) fn summary(rows: &[Row], carrier: Option<Carrier>) -> Option<Summary> {
     let of_carrier = |row: &&Row| carrier.is_none_or(|carrier| carrier == row.carrier);
-    summarize(rows.iter().filter(of_carrier).filter_map(|row| row.marks.blackout()).collect())
+    let blackouts: Vec<_> = rows.iter().filter(of_carrier).filter_map(|row| row.marks.blackout()).collect();
+    summarize(&blackouts)
 }
 
-fn summarize(mut values: Vec<u64>) -> Option<Summary> {
-    values.sort_unstable();
-    // The smallest value that is not below so many percent of all.
-    let rank = |percent: usize| values.get((values.len() * percent).div_ceil(100).saturating_sub(1)).copied();
-    Some(Summary { count: values.len(), p50: rank(50)?, p99: rank(99)?, max: values.last().copied()? })
+fn summarize(values: &[u64]) -> Option<Summary> {
+    let [p50, p99, max] = [50, 99, 100].map(|percent| percentile(values, percent));
+    Some(Summary { count: values.len(), p50: p50?, p99: p99?, max: max? })
 }
 
 /// Nanoseconds as milliseconds, for people.
@@ -99,11 +99,10 @@ mod tests {
     }
 
     #[test]
-    fn ranks_are_values_that_occurred() {
-        assert_eq!(summarize(Vec::new()), None);
-        let one = summarize(vec![7]).unwrap();
-        assert_eq!((one.p50, one.p99, one.max), (7, 7, 7));
-        let many = summarize((1..=200).rev().collect()).unwrap();
+    fn many_blackouts_come_to_a_few_numbers() {
+        assert_eq!(summarize(&[]), None);
+        let many: Vec<_> = (1..=200).rev().collect();
+        let many = summarize(&many).unwrap();
         assert_eq!((many.count, many.p50, many.p99, many.max), (200, 100, 198, 200));
     }
 

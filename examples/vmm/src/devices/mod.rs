@@ -1,10 +1,10 @@
 //! What the guest has beside memory and vCPUs: a serial port, and a doorbell.
 //!
-//! - The **serial port** takes characters. Each vCPU prints lines `vcpu:number`; numbers count up from 1, and a line that
-//!   is not the next one is a **fault**.
-//! - The **doorbell** raises an interrupt at one vCPU: after each of its lines, and each time that the vCPU was stopped,
-//!   so that an interrupt is pending when its state is saved. It is rung again only after the guest counted the last
-//!   ring, so that rings and counted interrupts stay equal, or one apart: none is lost, and none comes twice.
+//! - The **serial port** takes characters. Each vCPU prints lines `vcpu:number`; numbers count up from 1, and a line
+//!   that is not the next one is a **fault**.
+//! - The **doorbell** raises an interrupt at one vCPU: after each of its lines, and each time that the vCPU was
+//!   stopped, so that an interrupt is pending when its state is saved. It is rung again only after the guest counted
+//!   the last ring, so that rings and counted interrupts stay equal, or one apart: none is lost, and none comes twice.
 
 mod record;
 mod serial;

@@ -57,6 +57,9 @@ pub(crate) enum DevicesError {
     /// A line is longer than lines can be.
     #[error("an unfinished line has more characters than a line can have")]
     Line,
+    /// Behind an unfinished line, or at the end.
+    #[error("there is something where nothing should be")]
+    Something,
 }
 
 impl Devices {
@@ -84,9 +87,13 @@ impl Devices {
             return Err(length);
         }
         let channel = |record: &ChannelV1| {
-            let ChannelV1 { lines, faults, rings, partial_len, partial, zero: _ } = record;
-            let partial = partial.get(..usize::from(*partial_len)).ok_or(DevicesError::Line)?.to_vec();
-            let line = Line { partial, printed: lines.get(), faults: faults.get() };
+            let ChannelV1 { lines, faults, rings, partial_len, partial, zero } = record;
+            let split = partial.split_at_checked((*partial_len).into());
+            let (partial, behind) = split.ok_or(DevicesError::Line)?;
+            if behind.iter().chain(zero).any(|byte| *byte != 0) {
+                return Err(DevicesError::Something);
+            }
+            let line = Line { partial: partial.to_vec(), printed: lines.get(), faults: faults.get() };
             Ok(Channel { line, rings: rings.get() })
         };
         self.channels = records.iter().map(channel).collect::<Result<_, _>>()?;
@@ -165,5 +172,22 @@ mod tests {
         let mut bytes = devices(2).write();
         bytes[24] = 17;
         assert_eq!(far.read(&bytes), Err(DevicesError::Line));
+        for nothing in [25, 40, 41, 95] {
+            let mut bytes = devices(2).write();
+            bytes[nothing] = b'x';
+            assert_eq!(far.read(&bytes), Err(DevicesError::Something), "byte {nothing}");
+        }
+    }
+
+    #[test]
+    fn released_bytes_are_still_read_and_written() {
+        let released = include_bytes!("../../../../tests/golden/vmm/devices-v1.bin");
+        let mut devices = devices(2);
+        b"1:00000001\n1:0000".iter().for_each(|byte| assert_eq!(devices.print(1, *byte), *byte == b'\n'));
+        assert!(devices.ring(0, 0) && devices.ring(0, 1));
+        assert_eq!(devices.write(), released, "a new layout is a new version");
+        let mut read = self::devices(2);
+        read.read(released).unwrap();
+        assert_eq!(read.channels, devices.channels);
     }
 }

@@ -5,8 +5,9 @@
 //! - The **image** is what the guest boots from: page tables, descriptor tables, code, and one board per vCPU.
 //! - A **board** is one page in which a vCPU keeps its counter and what it saw of interrupts and time.
 //!
-//! A step increments the vCPU's counter and rewrites one word of one of its pages; which word, which page and what value
-//! follow from the counter alone. So all of guest memory can be computed again from the counters: see [`verify()`].
+//! A step increments the vCPU's counter and rewrites one word of one of its pages; which word, which page and what
+//! value follow from the counter alone. So all of guest memory can be computed again from the counters: see
+//! [`verify()`].
 
 mod layout;
 mod pattern;

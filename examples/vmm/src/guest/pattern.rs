@@ -1,8 +1,8 @@
 //! What memory holds before the first step, and what each step writes: functions of addresses and counters.
 //!
 //! Steps are counted from 1. Step `n` of a vCPU whose share has `P` pages goes to page `n * stride mod P`. A **lap** is
-//! `P` steps: each page is visited once in it, at the word that the lap decides. So the last step that wrote a given word
-//! is found by arithmetic, and nothing has to be replayed.
+//! `P` steps: each page is visited once in it, at the word that the lap decides. So the last step that wrote a given
+//! word is found by arithmetic, and nothing has to be replayed.
 
 use super::layout::{PAGE, Share};
 

@@ -1,8 +1,8 @@
 //! Whether memory is what the counters say it is; filling it to begin with; hashing it.
 //!
 //! All of it is compared, byte for byte, but for the few words of the image that tell how far the guest is: those are
-//! read, and reported. vCPUs have to be stopped. One may have stopped between a step's word and its counter: then that one
-//! word may have its new value already.
+//! read, and reported. vCPUs have to be stopped. One may have stopped between a step's word and its counter: then that
+//! one word may have its new value already.
 
 use vm_memory::{Bytes as _, GuestAddress, GuestMemoryError, GuestMemoryMmap};
 

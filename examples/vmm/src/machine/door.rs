@@ -34,8 +34,8 @@ const TSC_OFFSET: u64 = 0;
 ///
 /// # Invariants
 ///
-/// Each slot of `vm` lies in `memory`, which stays mapped, and shared, as long as this lives. Nobody else makes vCPUs of it:
-/// others hold it only to carry it.
+/// Each slot of `vm` lies in `memory`, which stays mapped, and shared, as long as this lives. Nobody else makes vCPUs
+/// of it: others hold it only to carry it.
 pub(super) struct Vm {
     // Dropped before the memory.
     vm: luo_guestmemfd::Vm,
@@ -52,8 +52,8 @@ impl Vm {
     /// Gives a fresh virtual machine its memory.
     pub(super) fn new(vm: luo_guestmemfd::Vm, memory: Mapped) -> Result<Self, Error> {
         for ((slot, region), file) in (0..).zip(memory.guest().iter()).zip(memory.files()) {
-            // A guest_memfd that was made for this machine is bound to it. One that was made for a predecessor's cannot be:
-            // it serves by the address of its mapping, as a memfd does.
+            // A guest_memfd that was made for this machine is bound to it. One that was made for a predecessor's cannot
+            // be: it serves by the address of its mapping, as a memfd does.
             let native = file.native_to(&vm);
             let slot = kvm_userspace_memory_region2 {
                 slot,
@@ -65,8 +65,8 @@ impl Vm {
                 ..kvm_userspace_memory_region2::default()
             };
             // INVARIANT: the slot is all of a region of `memory`, of which `Self` keeps a clone; clones share mappings.
-            // SAFETY: the mapping is as long as the slot, and outlives the last vCPU because each holds an `Arc` of `Self`;
-            // no vCPU, no access. It is accessed as volatile memory only.
+            // SAFETY: the mapping is as long as the slot, and outlives the last vCPU because each holds an `Arc` of
+            // `Self`; no vCPU, no access. It is accessed as volatile memory only.
             unsafe { set_slot(vm.fd(), slot) }?;
         }
         Ok(Self { vm, _memory: memory })

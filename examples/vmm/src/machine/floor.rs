@@ -14,8 +14,8 @@ use crate::guest::{LINE_EVERY, Layout};
 use crate::state::{GuestState, MachineState};
 use crate::trace::now;
 
-/// Accesses to the serial port in one stint. The guest prints one line in so many steps: it is in the middle of one when
-/// the stint ends, or has just begun it.
+/// Accesses to the serial port in one stint. The guest prints one line in so many steps: it is in the middle of one
+/// when the stint ends, or has just begun it.
 const ACCESSES: u64 = 24;
 const _: () = assert!(ACCESSES < LINE_EVERY);
 

@@ -21,8 +21,8 @@ use crate::state::{CHIPS, KvmPlatform, KvmVcpu, MSRS_MAX};
 pub(super) const TSS: usize = 0xFFFB_D000;
 /// The time stamp counter. It is carried as an offset, not as a value: time goes on during an update.
 const IA32_TSC: u32 = 0x10;
-/// When these are set, KVM writes the time of day into guest memory: only who owns it may. A guest with Hyper-V's leaves, which
-/// this one has not, would have more of the kind.
+/// When these are set, KVM writes the time of day into guest memory: only who owns it may. A guest with Hyper-V's
+/// leaves, which this one has not, would have more of the kind.
 const WALL_CLOCKS: [u32; 2] = [0x11, 0x4B56_4D00];
 /// The local APIC's spurious interrupt vector register, whose bit 8 switches it on.
 const APIC_SPURIOUS: usize = 0xF0;

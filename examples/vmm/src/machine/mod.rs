@@ -1,8 +1,8 @@
 //! The machine: guest memory, and the vCPUs that execute the guest in it.
 //!
 //! - An [`Entry`] is the permission to enter vCPUs. Only who owns the guest can make one.
-//! - A [`Vcpu`] lies still, or is in its **seat**: a thread that executes it until it is told to stop, and then saves its
-//!   state.
+//! - A [`Vcpu`] lies still, or is in its **seat**: a thread that executes it until it is told to stop, and then saves
+//!   its state.
 //! - The machine **runs** while its vCPUs are in their seats. Nobody else writes guest memory; so when it has stopped,
 //!   nobody does.
 //!
@@ -37,7 +37,7 @@ pub(crate) use error::MachineError;
 pub(crate) use floor::Bare;
 pub(crate) use kvm::available;
 pub(crate) use memory::{Mapped, Populate};
-pub(crate) use region::{Backing, RegionFile};
+pub(crate) use region::{Backing, RegionFile, Retrieve};
 pub(crate) use saver::{MachineSaver, Saved};
 
 use kvm::KvmMachine;
@@ -54,7 +54,7 @@ pub(crate) enum Kind {
     Thread,
 }
 
-/// Permission to enter vCPUs: who makes one shows that the guest is his.
+/// Permission to enter vCPUs: who makes one shows that the guest is theirs.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Entry(());
 
@@ -205,8 +205,8 @@ impl Machine {
         Ok(())
     }
 
-    /// Does once what [`restore`](Self::restore) will do, with the state that it has already: what is done for the first
-    /// time takes longer, and this is before anybody waits. Writes no guest memory.
+    /// Does once what [`restore`](Self::restore) will do, with the state that it has already: what is done for the
+    /// first time takes longer, and this is before anybody waits. Writes no guest memory.
     ///
     /// # Errors
     ///
@@ -268,8 +268,8 @@ impl Machine {
         Ok(())
     }
 
-    /// Lets the vCPUs go first, until one was entered or cannot be. On a processor that they share with the calling thread
-    /// they would otherwise wait until its time slice is over: milliseconds.
+    /// Lets the vCPUs go first, until one was entered or cannot be. On a processor that they share with the calling
+    /// thread they would otherwise wait until its time slice is over: milliseconds.
     fn make_room(&self) {
         while !self.shared.has_entered() && self.seats.iter().all(Seat::is_there) {
             thread::yield_now();

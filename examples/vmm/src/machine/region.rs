@@ -6,13 +6,13 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 use luo_core::{Adopted, Identity, Luo, SessionName, Token};
 use luo_guestmemfd::{Binding, Flags, GuestMemfd, Port as _, Vm};
-use luo_hugetlb::{HugetlbFile, Port as _};
+use luo_hugetlb::{HugetlbFile, Loan, Port as _};
 use luo_kho::FRAME_BYTES;
 use luo_kho::process::ProcessKho;
 use luo_memfd::{Memfd, Port as _};
 
 use crate::guest::Layout;
-use crate::huge::{self, HugeError, Loan};
+use crate::huge::{self, HugeError};
 
 /// What `/proc` calls the memfds.
 const NAME: &str = "luo-vmm-guest";
@@ -30,6 +30,17 @@ pub(crate) enum Backing {
     GuestMemfd,
 }
 
+/// What a successor makes of the guest_memfds that it gets. Files of other sorts are always used as they are.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum)]
+pub(crate) enum Retrieve {
+    /// It maps them. The pause does not grow with memory; the first program's machine stays in the kernel with them.
+    #[default]
+    MapOld,
+    /// It copies them into guest_memfds of its own machine, to which its slots are bound. The pause grows with memory,
+    /// by about 1.2 ms for each MiB: from 1.5 GiB on, --blackout-ms has to be longer than it is by default.
+    CopyIntoNew,
+}
+
 /// The file of a region.
 #[derive(Clone, Debug)]
 pub(crate) enum RegionFile {
@@ -41,7 +52,22 @@ pub(crate) enum RegionFile {
     GuestMemfd(GuestMemfd),
 }
 
+impl Retrieve {
+    /// The handler's word for it.
+    pub(crate) const fn of_handler(self) -> luo_guestmemfd::Retrieve {
+        match self {
+            Self::MapOld => luo_guestmemfd::Retrieve::MapOld,
+            Self::CopyIntoNew => luo_guestmemfd::Retrieve::CopyIntoNew,
+        }
+    }
+}
+
 impl Backing {
+    /// Whether the files that arrive are those that a successor goes on with: then it can make its machine beforehand.
+    pub(crate) fn arrives_as_it_is(self, retrieve: Retrieve) -> bool {
+        self != Self::GuestMemfd || retrieve == Retrieve::MapOld
+    }
+
     /// A machine for the files: only some sorts are made by one.
     ///
     /// # Errors
@@ -62,7 +88,7 @@ impl Backing {
     pub(crate) fn borrow(self, bytes: u64) -> Result<Option<Loan>, HugeError> {
         match self {
             Self::Memfd | Self::GuestMemfd => Ok(None),
-            Self::Hugetlb => huge::borrow(bytes),
+            Self::Hugetlb => huge::borrow(bytes).map(Some),
         }
     }
 

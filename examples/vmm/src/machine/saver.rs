@@ -1,4 +1,5 @@
-//! Carries the machine: stops it and saves its state on the near side, makes it again and sets its state on the far side.
+//! Carries the machine: stops it and saves its state on the near side, makes it again and sets its state on the far
+//! side.
 
 use std::sync::Arc;
 

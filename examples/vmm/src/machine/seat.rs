@@ -1,8 +1,8 @@
 //! A seat: the thread in which one vCPU is executed.
 //!
-//! A vCPU that lies still is given to its seat with the permission to enter it. It leaves when the machine says that it is
-//! over and the seat is **kicked**: a signal takes the thread out of the guest, and a thread that waits is woken. A kick
-//! that comes between a look at the flag and the entry is lost, so whoever waits kicks again.
+//! A vCPU that lies still is given to its seat with the permission to enter it. It leaves when the machine says that it
+//! is over and the seat is **kicked**: a signal takes the thread out of the guest, and a thread that waits is woken. A
+//! kick that comes between a look at the flag and the entry is lost, so whoever waits kicks again.
 
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::sync::{Arc, Once};

@@ -1,5 +1,5 @@
-//! Writing records one behind the other, and taking them off again. Bytes that arrived are not believed: each take looks
-//! at what is left.
+//! Writing records one behind the other, and taking them off again. Bytes that arrived are not believed: each take
+//! looks at what is left.
 
 use kvm_bindings::kvm_msr_entry;
 use zerocopy::{FromBytes, Immutable, IntoBytes};

@@ -2,11 +2,11 @@
 //! are about to do.
 //!
 //! - [`MachineState`] is the live form, which every build understands.
-//! - A **format** is a layout of bytes for it. [`v1`] and [`v2`] carry the same and look nothing alike, so that an update
-//!   from the one to the other, and back, means something.
+//! - A **format** is a layout of bytes for it. [`v1`] and [`v2`] carry the same and look nothing alike, so that an
+//!   update from the one to the other, and back, means something.
 //!
-//! What the kernel calls `struct kvm_*` is part of its interface to programs and never changes; where a format takes one
-//! of those as it is, it says so.
+//! What the kernel calls `struct kvm_*` is part of its interface to programs and never changes; where a format takes
+//! one of those as it is, it says so.
 
 mod bytes;
 mod v1;

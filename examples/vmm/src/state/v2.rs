@@ -1,7 +1,7 @@
 //! Version 2: numbered sections, each with its length, in any order within its vCPU; and nothing that is all zeros.
 //!
-//! The first 16 bytes are those of version 1. Then sections: a number (4 bytes), the length of the body (4), the body. A
-//! section with a number that the reader does not know is refused: it would be state that is lost.
+//! The first 16 bytes are those of version 1. Then sections: a number (4 bytes), the length of the body (4), the body.
+//! A section with a number that the reader does not know is refused: it would be state that is lost.
 //!
 //! | number | body |
 //! |---|---|

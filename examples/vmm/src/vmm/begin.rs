@@ -40,7 +40,7 @@ pub(super) fn begin(run: Run, folder: Folder) -> Result<Vmm> {
     let log = serial.try_clone().context("the log of the serial port cannot be shared")?;
     let saved = parts::saved(layout.vcpus(), (files.clone(), vm.clone()), log, &trace);
     let kho = ProcessKho::create(FRAMES)?;
-    let registry = parts::registry(&saved, run.vmm_version)?;
+    let registry = parts::registry(&saved, &run)?;
     let (mut luo, owned) = Luo::found(kho, registry).map_err(|stuck| stuck.error)?;
     preserve(&mut luo, files, vm)?;
     {

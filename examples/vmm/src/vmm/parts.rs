@@ -11,13 +11,14 @@ use luo_hugetlb::HugetlbFiles;
 use luo_memfd::Memfds;
 use parking_lot::Mutex;
 
+use crate::cli::Run;
 use crate::devices::{Devices, DevicesSaver};
 use crate::folder::Folder;
 use crate::machine::{MachineSaver, RegionFile, Saved};
 use crate::trace::Trace;
 
-/// The names under which carriers take what is not the guest's. A program that takes a guest over opens nothing by its path: what
-/// has gone missing from the folder would be missing on the way back too.
+/// The names under which carriers take what is not the guest's. A program that takes a guest over opens nothing by its
+/// path: what has gone missing from the folder would be missing on the way back too.
 pub(super) const CONTROL: &str = "control";
 pub(super) const CALLER: &str = "caller";
 pub(super) const TRACE: &str = "trace";
@@ -71,15 +72,16 @@ fn vms(saved: &Arc<Mutex<Saved>>) -> luo_guestmemfd::Linux {
 }
 
 /// All participants. The machine is first: its freeze stops those who use the devices, and write the memory.
-pub(super) fn registry(saved: &Arc<Mutex<Saved>>, vmm_version: u16) -> Result<Registry> {
+pub(super) fn registry(saved: &Arc<Mutex<Saved>>, run: &Run) -> Result<Registry> {
     let mut registry = Registry::new();
     let devices = Arc::clone(&saved.lock().devices);
+    let guest_memfds = GuestMemfds::new(luo_guestmemfd::Linux::new());
     registry
-        .subsystem(MachineSaver::new(Arc::clone(saved), Version(vmm_version)))?
+        .subsystem(MachineSaver::new(Arc::clone(saved), Version(run.vmm_version)))?
         .subsystem(DevicesSaver(devices))?
         .handler(Memfds::new(luo_memfd::Linux::new()))?
         .handler(HugetlbFiles::new(luo_hugetlb::Linux::new()))?
-        .handler(GuestMemfds::new(luo_guestmemfd::Linux::new()))?
+        .handler(guest_memfds.retrieving(run.shape.retrieve.of_handler()))?
         .handler(Vms::new(vms(saved)))?;
     Ok(registry)
 }

@@ -1,10 +1,14 @@
 //! For tests: ways to go wrong while the guest changes hands. None of them is reached unless somebody asks for it.
 
+use std::io;
 use std::os::fd::AsRawFd as _;
 use std::thread;
 use std::time::Duration;
 
 use clap::ValueEnum;
+use luo_guestmemfd::linux::Slots;
+use luo_guestmemfd::{Binding, Flags, GuestMemfd, Vm};
+use luo_kho::FRAME_BYTES;
 use rustix::process::{Pid, Resource, Rlimit, Signal, getpid, getrlimit, kill_process, setrlimit};
 
 /// What goes wrong, and when. On the side that it is asked for: the new program's, or the old one's.
@@ -18,6 +22,8 @@ pub(crate) enum Sabotage {
     HangBeforeReady,
     /// New: refuses what is on offer.
     Refuse,
+    /// New: has no machine when it is about to commit.
+    LoseMachine,
     /// New: is killed between offer and commit.
     DieAfterOffer,
     /// New: hangs between offer and commit.
@@ -42,6 +48,10 @@ pub(crate) enum Sabotage {
     KillGuardian,
     /// Either: may open no more descriptors.
     FewDescriptors,
+    /// New: may not map as much as a region of guest memory.
+    NoRoomToMap,
+    /// New, with a virtual machine for guest memory: something is in the way in that.
+    SlotInTheWay,
 }
 
 /// Longer than any test waits.
@@ -70,7 +80,13 @@ impl Sabotage {
                 let _gone = kill_process(child, Signal::KILL);
             }),
             // These need more than a moment; whoever can do them looks for them.
-            Self::Refuse | Self::Damage | Self::Misread | Self::FewDescriptors => {}
+            Self::Refuse
+            | Self::LoseMachine
+            | Self::Damage
+            | Self::Misread
+            | Self::FewDescriptors
+            | Self::NoRoomToMap
+            | Self::SlotInTheWay => {}
         }
     }
 }
@@ -100,4 +116,36 @@ pub(super) fn few_descriptors(asked: Option<Sabotage>) -> Option<Rlimit> {
 pub(super) fn allow_descriptors(limit: Rlimit) {
     // Less than before, or what it was before: both are always allowed.
     let _never = setrlimit(Resource::Nofile, limit);
+}
+
+/// Room for all that a program maps but guest memory.
+const LITTLE: u64 = 4 << 20;
+
+/// Allows to map little more than is mapped, if that was asked for.
+pub(super) fn no_room_to_map(asked: Option<Sabotage>) {
+    if asked != Some(Sabotage::NoRoomToMap) {
+        return;
+    }
+    // Pages; the first number is all that is mapped.
+    let mapped = std::fs::read_to_string("/proc/self/statm").unwrap_or_default();
+    let mapped = mapped.split_whitespace().next().and_then(|pages| pages.parse::<u64>().ok());
+    let little = mapped.unwrap_or_default() * FRAME_BYTES + LITTLE;
+    eprintln!("luo-vmm: sabotage, as asked for: no more than {little} bytes mapped");
+    let maximum = getrlimit(Resource::As).maximum;
+    // Less than before is always allowed.
+    let _never = setrlimit(Resource::As, Rlimit { current: Some(little), maximum });
+}
+
+/// Puts a slot of one page where guest memory is to be, if that was asked for. It is there until it is dropped.
+///
+/// # Errors
+///
+/// The host's.
+pub(super) fn slot_in_the_way(asked: Option<Sabotage>, vm: Option<&Vm>) -> io::Result<Option<Slots>> {
+    let Some(vm) = vm.filter(|_| asked == Some(Sabotage::SlotInTheWay)) else { return Ok(None) };
+    eprintln!("luo-vmm: sabotage, as asked for: the guest's first frame is taken");
+    let page = GuestMemfd::create(vm, 1, Flags::OPEN)?;
+    let told = page.told().bind(Binding { slot: 64, frame: 0, page: 0, count: 1 });
+    told.map_err(io::Error::other)?;
+    Slots::make(vm, &page).map(Some)
 }

@@ -1,7 +1,7 @@
 //! Taking over: from the arrival of the descriptors to the guest that runs here.
 //!
-//! Before the commit nothing is written that the predecessor would miss, and nothing is done that could not be dropped. A
-//! successor by socket has time to **warm up**: it makes the machine in the memory that arrived, while the guest runs
+//! Before the commit nothing is written that the predecessor would miss, and nothing is done that could not be dropped.
+//! A successor by socket has time to **warm up**: it makes the machine in the memory that arrived, while the guest runs
 //! elsewhere. A successor by exec makes it when it knows the state.
 
 use std::fs::File;
@@ -9,17 +9,18 @@ use std::os::fd::OwnedFd;
 use std::sync::Arc;
 use std::time::Duration;
 
-use anyhow::{Context as _, Result, anyhow, bail};
+use anyhow::{Context as _, Result, anyhow, bail, ensure};
 use luo_core::{Luo, Registry, Stuck, Updated, Version};
 use luo_guestmemfd::Vm;
+use luo_guestmemfd::linux::Slots;
 use luo_kho::Owned;
 use luo_kho::process::{Arrival, Control, Listener, ProcessKho, Request, Terms, connect};
 use parking_lot::Mutex;
 
 use super::begin::{kind_of, preserve};
-use super::sabotage::{Sabotage, few_descriptors};
+use super::sabotage::{Sabotage, few_descriptors, no_room_to_map, slot_in_the_way};
 use super::{Keeper, Vmm, parts, update};
-use crate::cli::{Limits, Run};
+use crate::cli::{Limits, Run, Shape};
 use crate::control::{self, Reply};
 use crate::folder::Folder;
 use crate::guest::Layout;
@@ -78,7 +79,7 @@ pub(super) fn by_socket(run: Run, folder: Folder, predecessor: u32) -> Result<Vm
     // The manifest only: this place is not used.
     let trace = Arc::new(Trace::nowhere()?);
     let nobody = parts::saved(layout.vcpus(), (Vec::new(), None), std::io::sink(), &trace);
-    let manifest = parts::registry(&nobody, run.vmm_version)?.manifest().to_bytes();
+    let manifest = parts::registry(&nobody, &run)?.manifest().to_bytes();
     let mut arrival = connect(folder.handover(predecessor), &manifest, terms(run.limits))?;
     let warmed = Successor::new(&mut arrival, run, folder)
         .and_then(|successor| successor.warm_up(&arrival, layout).map(|()| successor));
@@ -105,22 +106,27 @@ impl Successor {
         let serial = File::from(serial);
         let log = serial.try_clone().context("the log of the serial port cannot be shared")?;
         let saved = parts::saved(run.shape.vcpus, (Vec::new(), None), log, &trace);
-        let registry = parts::registry(&saved, run.vmm_version)?;
+        let registry = parts::registry(&saved, &run)?;
         Ok(Self { registry, saved, trace, serial, control, caller, folder, run })
     }
 
-    /// Makes the machine. Its pages are put in place, and nothing is changed in them.
+    /// Makes the machine. Its pages are put in place, and nothing is changed in them. Where the guest is to be copied
+    /// into files that are not there yet, only the virtual machine is made.
     fn warm_up(&self, arrival: &Arrival, layout: Layout) -> Result<()> {
-        let backing = self.run.shape.backing;
+        let Shape { backing, retrieve, guest, .. } = self.run.shape;
+        let vm = backing.vm()?;
+        let mut saved = self.saved.lock();
+        saved.vm.clone_from(&vm);
+        if !backing.arrives_as_it_is(retrieve) {
+            return Ok(());
+        }
+        no_room_to_map(self.run.sabotage);
+        let _in_the_way = slot_in_the_way(self.run.sabotage, vm.as_ref())?;
         let files = arrival.segments().map(|(_, file)| backing.arrived(file.try_clone_to_owned()?));
         let files = files.collect::<std::io::Result<Vec<_>>>()?;
-        let vm = backing.vm()?;
         let memory = Mapped::new(&layout, &files, vm.as_ref(), Populate::Now)?;
-        let mut saved = self.saved.lock();
-        saved.vm = vm;
         let (devices, trace) = (Arc::clone(&saved.devices), Arc::clone(&self.trace));
-        let kind = kind_of(self.run.shape.guest);
-        let mut machine = Machine::new(kind, layout, memory, devices, trace)?;
+        let mut machine = Machine::new(kind_of(guest), layout, memory, devices, trace)?;
         machine.rehearse(Version(self.run.vmm_version))?;
         saved.machine = Some(machine);
         Ok(())
@@ -144,7 +150,10 @@ impl Successor {
             }
         };
         Sabotage::strike(sabotage, Sabotage::DieAfterCommit);
-        self.saved.lock().machine.as_mut().ok_or_else(|| anyhow!("there is no machine"))?.run(&owned)?;
+        match &mut self.saved.lock().machine {
+            Some(machine) => machine.run(&owned)?,
+            None => unreachable!("`restore` has looked for it"),
+        }
         // The guest runs. Nobody waits for the rest.
         drop(answer);
         Ok(self.settle(updated, owned, came_back))
@@ -160,6 +169,7 @@ impl Successor {
         let mut adopted = Luo::adopt(kho, registry).map_err(|stuck| stuck.error)?;
         let session = parts::session()?;
         let shape = self.run.shape;
+        let _in_the_way = self.obstruct(sabotage)?;
         let regions = Layout::new(shape.memory, shape.vcpus)?.regions().len();
         let files = (0..regions)
             .map(|region| shape.backing.retrieve(&mut adopted, (session, parts::token(region))))
@@ -177,14 +187,32 @@ impl Successor {
             bail!("sabotage, as asked for: it is refused");
         }
         Sabotage::strike(sabotage, Sabotage::CommitLate);
+        if sabotage == Some(Sabotage::LoseMachine) {
+            self.saved.lock().machine = None;
+        }
+        // Nobody could run the guest: better to know now than behind the commit.
+        ensure!(self.saved.lock().machine.is_some(), "no machine arrived");
         self.trace.mark(Mark::Restored);
         let (updated, owned) = adopted.commit().map_err(|stuck| stuck.error)?;
         self.trace.mark(Mark::Committed);
         Ok((updated, owned))
     }
 
-    /// Lets go of what carried everything, and gets ready for the next update. The guest runs already: if this fails it goes
-    /// on, and only the next update is refused.
+    /// For tests: as in [`warm_up`](Self::warm_up), for a successor that was not warmed up.
+    fn obstruct(&self, sabotage: Option<Sabotage>) -> Result<Option<Slots>> {
+        let mut saved = self.saved.lock();
+        if saved.machine.is_some() {
+            return Ok(None);
+        }
+        no_room_to_map(sabotage);
+        if sabotage == Some(Sabotage::SlotInTheWay) && saved.vm.is_none() {
+            saved.vm = self.run.shape.backing.vm()?;
+        }
+        Ok(slot_in_the_way(sabotage, saved.vm.as_ref())?)
+    }
+
+    /// Lets go of what carried everything, and gets ready for the next update. The guest runs already: if this fails it
+    /// goes on, and only the next update is refused.
     fn settle(self, updated: Updated<ProcessKho>, owned: Owned, came_back: Option<String>) -> Vmm {
         let Self { registry: _, saved, trace, serial, control, caller, folder, run } = self;
         let (luo, unfit) = match updated.finish() {

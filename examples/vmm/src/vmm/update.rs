@@ -1,5 +1,5 @@
-//! An update, as the program sees it that has the guest: it prepares, stops the guest, hands over, and leaves; or it goes
-//! on as if nothing had been.
+//! An update, as the program sees it that has the guest: it prepares, stops the guest, hands over, and leaves; or it
+//! goes on as if nothing had been.
 
 use std::fs::OpenOptions;
 use std::io::Write as _;
@@ -31,8 +31,8 @@ use crate::trace::Mark;
 const CALL: Duration = Duration::from_secs(20);
 /// Between two looks whether it is still alive.
 const LOOK: Duration = Duration::from_millis(50);
-/// Between the preparation and the pause: two time slices of the scheduler. Where the guest shares a processor with whoever
-/// prepared, it is due for some time; without it the last wait of the preparation would be a part of the pause.
+/// Between the preparation and the pause: two time slices of the scheduler. Where the guest shares a processor with
+/// whoever prepared, it is due for some time; without it the last wait of the preparation would be a part of the pause.
 const BREATH: Duration = Duration::from_millis(6);
 
 /// Why the old program was started again, for whoever asked for the update.
@@ -68,6 +68,7 @@ fn arguments(run: &Run) -> Vec<String> {
         arguments.extend(value.map(|value| format!("--{option}={}", value.get_name())));
     };
     named("backing", run.shape.backing.to_possible_value());
+    named("retrieve", run.shape.retrieve.to_possible_value());
     named("guest", run.shape.guest.and_then(|kind| kind.to_possible_value()));
     named("sabotage", run.sabotage.and_then(|sabotage| sabotage.to_possible_value()));
     let Limits { blackout_ms, warm_up_ms } = run.limits;

@@ -1,7 +1,7 @@
 //! A guest in a VMM of its own, as seen from outside: asked through its control socket, and looked at through `/proc`.
 //!
-//! Whoever has to do with a guest has its folder on its command line. So the processes of one test are told from those of
-//! another, and all of them are found, whoever started them.
+//! Whoever has to do with a guest has its folder on its command line. So the processes of one test are told from those
+//! of another, and all of them are found, whoever started them.
 
 use std::collections::BTreeMap;
 use std::fs::File;
@@ -18,6 +18,8 @@ use rustix::process::{
 };
 use tempfile::TempDir;
 
+use crate::backings::Lent;
+
 /// Longer than anything takes that does not hang.
 const PATIENCE: Duration = Duration::from_mins(2);
 /// Between two looks.
@@ -29,6 +31,9 @@ const LINE_EVERY: u64 = 2048;
 pub(crate) const SOCKET: &str = "socket";
 /// In place.
 pub(crate) const EXEC: &str = "exec";
+
+/// Bytes of memory.
+pub(crate) const MEMORY: u64 = 16 << 20;
 
 /// What a VMM answers.
 #[derive(Debug)]
@@ -44,6 +49,8 @@ pub(crate) struct Guest {
     pid: u64,
     /// Handovers that succeeded, those back to the old program among them.
     generation: u64,
+    // Given back when it is gone.
+    _lent: Option<Lent>,
 }
 
 /// What executes guests here. Says so if that is no virtual machine.
@@ -51,7 +58,7 @@ fn kind() -> &'static str {
     match File::options().read(true).write(true).open("/dev/kvm") {
         Ok(_) => "kvm",
         Err(error) => {
-            eprintln!("SKIPPED for --guest kvm, done with --guest thread: /dev/kvm: {error}");
+            eprintln!("no /dev/kvm: done with --guest thread: {error}");
             "thread"
         }
     }
@@ -70,9 +77,15 @@ impl Reply {
 }
 
 impl Guest {
-    /// Of one vCPU and 16 MiB, by KVM where there is one.
+    /// Of one vCPU, by KVM where there is one.
     pub(crate) fn boot() -> Self {
-        // Whoever loses its parent becomes a child of this process, so that its number stays its own until it is reaped.
+        Self::boot_with(&["--guest", kind()], None)
+    }
+
+    /// With these options besides, in huge pages that were lent for it.
+    pub(crate) fn boot_with(options: &[&str], lent: Option<Lent>) -> Self {
+        // Whoever loses its parent becomes a child of this process, so that its number stays its own until it is
+        // reaped.
         set_child_subreaper(Some(getpid())).unwrap();
         let home = tempfile::Builder::new().prefix("luo-vmm-test-").tempdir().unwrap();
         let errors = File::create(home.path().join("errors")).unwrap();
@@ -80,13 +93,15 @@ impl Guest {
             .arg("run")
             .arg("--dir")
             .arg(home.path())
-            .args(["--memory=16M", "--vcpus=1", "--guest", kind()])
+            .arg(format!("--memory={MEMORY}"))
+            .arg("--vcpus=1")
+            .args(options)
             .stdin(Stdio::null())
             .stdout(Stdio::null())
             .stderr(errors)
             .spawn()
             .unwrap();
-        let mut guest = Self { home, first, steps: 0, pid: 0, generation: 0 };
+        let mut guest = Self { home, first, steps: 0, pid: 0, generation: 0, _lent: lent };
         guest.wait_for("boot", |guest| guest.try_ask(&["ask", "status"]).is_ok());
         guest.goes_on();
         guest
@@ -144,7 +159,8 @@ impl Guest {
         self.came_back(&reply)
     }
 
-    /// After an update that failed: nothing was changed while the guest lay still, it goes on, and the next update succeeds.
+    /// After an update that failed: nothing was changed while the guest lay still, it goes on, and the next update
+    /// succeeds.
     #[track_caller]
     pub(crate) fn came_back(&mut self, reply: &Reply) -> String {
         let error = reply.text("error").to_owned();
@@ -196,7 +212,7 @@ impl Guest {
         self.wait_for("go on", |guest| guest.ask(&["ask", "status"]).number("counter.0") > before);
         let seen = self.ask(&["ask", "verify"]);
         assert_eq!(seen.text("ok"), "true", "{seen:?}");
-        assert_eq!(seen.number("compared"), 16 << 20);
+        assert_eq!(seen.number("compared"), MEMORY);
         assert!(seen.number("counter.0") > before, "steps were lost: {before}, then {seen:?}");
         self.steps = seen.number("counter.0");
         let serial = std::fs::read_to_string(self.path("serial")).unwrap();

@@ -1,9 +1,11 @@
-//! Promise: whatever fails in an update, the guest goes on exactly once, nothing is lost, and somebody says what happened.
+//! Promise: whatever fails in an update, the guest goes on exactly once, nothing is lost, and somebody says what
+//! happened.
 //!
-//! Real programs, real guests. After each failure the guest is looked at as [`guest::Guest::goes_on`] says, guest memory has
-//! to be what it was when the guest was stopped, and an update by each carrier has to succeed.
+//! Real programs, real guests. After each failure the guest is looked at as [`guest::Guest::goes_on`] says, guest
+//! memory has to be what it was when the guest was stopped, and an update by each carrier has to succeed.
 #![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "what goes wrong in a test panics")]
 
+mod backings;
 mod footprint;
 mod guest;
 
@@ -29,6 +31,16 @@ fn a_successor_by_socket_that_refuses_is_heard() {
 #[test]
 fn a_successor_by_exec_that_refuses_is_heard() {
     fails(EXEC, &["--sabotage=refuse"], "the new program refused: sabotage, as asked for");
+}
+
+#[test]
+fn a_successor_by_socket_without_a_machine_does_not_commit() {
+    fails(SOCKET, &["--sabotage=lose-machine"], "refused: no machine arrived");
+}
+
+#[test]
+fn a_successor_by_exec_without_a_machine_does_not_commit() {
+    fails(EXEC, &["--sabotage=lose-machine"], "the new program refused: no machine arrived");
 }
 
 /// What a program of version 1 says of a state that is written as version 2 only.
@@ -248,21 +260,19 @@ fn a_guardian_that_is_killed_before_the_offer_stops_the_update() {
     assert!(error.contains("the guardian is gone, so there would be no way back"), "it said: {error}");
 }
 
-/// Updates of one test; both together are a thousand.
+/// Updates of one test; both together are a thousand. One in ten is looked at in the beginning, and one in ten at the
+/// end: how many descriptors there are depends on whether the last guardian was reaped.
 const MANY: u64 = 500;
-/// Looks at the beginning, and at the end: how many descriptors there are depends on whether the last guardian was reaped.
-const LOOKS: u64 = 50;
-
-/// Many updates, and the last programs have no more than the first.
-fn leaves_nothing(carrier: &str) {
-    let mut guest = Guest::boot();
+/// So many updates, and the last programs have no more than the first.
+fn leaves_nothing(mut guest: Guest, carrier: &str, updates: u64) {
     let (mut first, mut last) = (Footprint::default(), Footprint::default());
-    for nth in 0..MANY {
+    let looks = updates / 10;
+    for nth in 0..updates {
         guest.update_quickly(carrier);
-        match nth {
-            0..LOOKS => first = first.or(Footprint::of(&guest)),
-            _ if nth >= MANY - LOOKS => last = last.or(Footprint::of(&guest)),
-            _ => {}
+        if nth < looks {
+            first = first.or(Footprint::of(&guest));
+        } else if nth >= updates - looks {
+            last = last.or(Footprint::of(&guest));
         }
     }
     assert!(last.fits_into(first), "{first:?} became {last:?}");
@@ -271,10 +281,10 @@ fn leaves_nothing(carrier: &str) {
 
 #[test]
 fn five_hundred_updates_by_socket_leave_nothing_behind() {
-    leaves_nothing(SOCKET);
+    leaves_nothing(Guest::boot(), SOCKET, MANY);
 }
 
 #[test]
 fn five_hundred_updates_by_exec_leave_nothing_behind() {
-    leaves_nothing(EXEC);
+    leaves_nothing(Guest::boot(), EXEC, MANY);
 }

@@ -52,7 +52,8 @@ struct Continue {
     mapped: i64,
 }
 
-/// A mapping of a part of a file, private and without reservation, in which a fault finds pages that exist and makes none.
+/// A mapping of a part of a file, private and without reservation, in which a fault finds pages that exist and makes
+/// none.
 ///
 /// # Invariants
 ///
@@ -90,7 +91,8 @@ impl Mapping {
         unsafe { ioctl(faults.as_fd(), ask) }.map_err(failed("ioctl(UFFDIO_API)"))?;
 
         let len = ByteLen::new(len).as_usize();
-        // Private, because a file that was opened to be read or is sealed against writing can be registered no other way.
+        // Private, because a file that was opened to be read or is sealed against writing can be registered no other
+        // way.
         let flags = MapFlags::PRIVATE | MapFlags::NORESERVE;
         // SAFETY: a new mapping at a place that the kernel chooses.
         let at = unsafe { mmap(ptr::null_mut(), len, ProtFlags::READ, flags, file, offset) };

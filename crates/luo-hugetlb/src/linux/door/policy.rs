@@ -9,6 +9,8 @@ use crate::Node;
 const PREFERRED: c_int = 1;
 /// Nodes in a mask: as many as Linux can have.
 const NODES: usize = 1024;
+/// The kernel takes a whole register of them.
+const NO_FLAGS: c_ulong = 0;
 const BITS: usize = c_ulong::BITS as usize;
 
 type Mask = [c_ulong; NODES / BITS];
@@ -33,7 +35,7 @@ impl Preferred {
                 before.mask.as_mut_ptr(),
                 NODES,
                 ptr::null::<()>(),
-                0,
+                NO_FLAGS,
             )
         };
         let mut mask: Mask = [0; NODES / BITS];
@@ -50,7 +52,8 @@ impl Drop for Preferred {
 }
 
 fn set(mode: c_int, mask: &Mask) -> bool {
-    // SAFETY: the kernel reads a mask of as many bits as it is told; later allocations of this thread come from other nodes.
+    // SAFETY: the kernel reads a mask of as many bits as it is told; later allocations of this thread come from other
+    // nodes.
     unsafe { libc::syscall(libc::SYS_set_mempolicy, mode, mask.as_ptr(), NODES) == 0 }
 }
 
@@ -68,9 +71,9 @@ mod tests {
                     libc::SYS_get_mempolicy,
                     &raw mut mode,
                     ptr::null::<c_ulong>(),
-                    0,
+                    0usize,
                     ptr::null::<()>(),
-                    0,
+                    NO_FLAGS,
                 )
             };
             (told == 0).then_some(mode)

@@ -82,8 +82,8 @@ fn note(
 /// On which nodes the pages at these addresses are. Nothing is moved.
 fn nodes(addresses: &[*const c_void]) -> Vec<Node> {
     let mut status: Vec<c_int> = vec![-1; addresses.len()];
-    // SAFETY: the kernel reads as many addresses as it is told, writes as many numbers, and, without nodes to move to, moves
-    // nothing. The addresses are not touched.
+    // SAFETY: the kernel reads as many addresses as it is told, writes as many numbers, and, without nodes to move to,
+    // moves nothing. The addresses are not touched.
     let answer = unsafe {
         libc::syscall(
             libc::SYS_move_pages,

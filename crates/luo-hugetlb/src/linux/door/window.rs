@@ -12,8 +12,8 @@ use crate::HostError;
 /// # Invariants
 ///
 /// - `map` is a shared mapping of `map.len()` bytes that may be written.
-/// - The page was populated by the same thread before it was mapped, and nobody else changes the file: it is new, or its
-///   users are stopped. So touching it does not fault for want of a page.
+/// - The page was populated by the same thread before it was mapped, and nobody else changes the file: it is new, or
+///   its users are stopped. So touching it does not fault for want of a page.
 #[derive(Debug)]
 pub(in crate::linux) struct Window {
     map: MmapRaw,
@@ -42,8 +42,8 @@ impl Window {
         if fits {
             // SAFETY: the range lies in the mapping, as was just checked.
             let place = unsafe { self.map.as_mut_ptr().add(at) };
-            // SAFETY: `place` is good for `bytes.len()` bytes of a mapping that may be written; no reference into it exists,
-            // so nothing overlaps.
+            // SAFETY: `place` is good for `bytes.len()` bytes of a mapping that may be written; no reference into it
+            // exists, so nothing overlaps.
             unsafe { place.copy_from_nonoverlapping(bytes.as_ptr(), bytes.len()) };
         }
         fits

@@ -1,7 +1,7 @@
 //! The arena: a memfd of frames, what each of them is used for, and the bytes in them.
 //!
-//! - A frame is **free**, **allocated** to somebody above the backend, or **held**: a node of the tracker, or a frame of
-//!   the table of segments. The first is the header.
+//! - A frame is **free**, **allocated** to somebody above the backend, or **held**: a node of the tracker, or a frame
+//!   of the table of segments. The first is the header.
 //! - The file is as long as its frames were ever needed, and never as long as it may become: a new kernel would fill
 //!   every page of it. It is mapped once, at the length that it may grow to.
 //! - A **stale** frame is free but may hold bytes: of a predecessor, or because the host did not take them back. Every
@@ -49,8 +49,8 @@ pub(super) struct Arena {
 }
 
 impl Arena {
-    /// A new arena, in which everything but the header is free. A capacity beyond [`MAX_CAPACITY`] is lowered to it, and
-    /// there is always the header.
+    /// A new arena, in which everything but the header is free. A capacity beyond [`MAX_CAPACITY`] is lowered to it,
+    /// and there is always the header.
     ///
     /// # Errors
     ///
@@ -66,8 +66,8 @@ impl Arena {
         Ok(arena)
     }
 
-    /// Maps an arena that somebody else made, and reads nothing of it. With `capacity`, as far as it may grow; it need not
-    /// be true. Whoever has `time` gets the records mapped page by page.
+    /// Maps an arena that somebody else made, and reads nothing of it. With `capacity`, as far as it may grow; it need
+    /// not be true. Whoever has `time` gets the records mapped page by page.
     ///
     /// # Errors
     ///

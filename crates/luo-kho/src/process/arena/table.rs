@@ -85,8 +85,8 @@ pub(in crate::process) struct Table {
     pub(in crate::process) frames: Vec<Pfn>,
 }
 
-/// Reads a table of exactly `count` segments that somebody else wrote. Takes time and memory in proportion to `count`, which is
-/// the number of descriptors that really came.
+/// Reads a table of exactly `count` segments that somebody else wrote. Takes time and memory in proportion to `count`,
+/// which is the number of descriptors that really came.
 ///
 /// # Errors
 ///

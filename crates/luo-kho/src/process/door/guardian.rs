@@ -1,11 +1,11 @@
 //! The guardian: a process that shares the memory of the one that it guards.
 //!
-//! It is a clone with `CLONE_VM` and nothing else in common: its own descriptors, signal dispositions, session, and stack. It
-//! keeps the old address space alive across the exec of the guarded process, so that tearing it down is not on the way; and
-//! it is the way back, if the successor dies, or does not commit in time.
+//! It is a clone with `CLONE_VM` and nothing else in common: its own descriptors, signal dispositions, session, and
+//! stack. It keeps the old address space alive across the exec of the guarded process, so that tearing it down is not
+//! on the way; and it is the way back, if the successor dies, or does not commit in time.
 //!
-//! It may not allocate, lock, panic, or touch thread-local memory: all of that belongs to the guarded process, whose threads
-//! run, or stopped wherever they were. So it does nothing but atomic operations and raw system calls.
+//! It may not allocate, lock, panic, or touch thread-local memory: all of that belongs to the guarded process, whose
+//! threads run, or stopped wherever they were. So it does nothing but atomic operations and raw system calls.
 
 use alloc::boxed::Box;
 use alloc::vec::Vec;
@@ -132,8 +132,8 @@ impl Guardian {
         let flags = libc::CLONE_VM | libc::CLONE_PIDFD;
         // No handler of this process may ever run in the guardian, on its stack.
         let mask = block_all();
-        // SAFETY: the stack is mapped, of this size, and used by nobody else; it and `shared` stay until the guardian has
-        // been reaped. The function keeps to what the head of this file allows. The kernel writes one descriptor.
+        // SAFETY: the stack is mapped, of this size, and used by nobody else; it and `shared` stay until the guardian
+        // has been reaped. The function keeps to what the head of this file allows. The kernel writes one descriptor.
         let pid = unsafe { libc::clone(guard, top, flags, shared.as_ptr().cast(), &raw mut pidfd) };
         let failed = (pid < 0).then(|| errno(std::io::Error::last_os_error()));
         set_mask(mask);
@@ -150,8 +150,8 @@ impl Guardian {
         Ok(guardian)
     }
 
-    /// Sleeps until it watches. Whoever looked again and again instead could keep it from being executed: for seconds, on a
-    /// processor that both share with a vCPU.
+    /// Sleeps until it watches. Whoever looked again and again instead could keep it from being executed: for seconds,
+    /// on a processor that both share with a vCPU.
     fn await_watching(&self, patience: Duration) -> Result<(), Errno> {
         let end = std::time::Instant::now().checked_add(patience);
         // SAFETY: by the invariants it lives, and is only read.
@@ -358,8 +358,8 @@ fn put_pid(digits: *mut u8) {
     for _ in 0..DIGITS {
         place = place.wrapping_sub(1);
         let digit = b'0'.wrapping_add(u8::try_from(rest % 10).unwrap_or(0));
-        // SAFETY: one of the 10 bytes that `start` found inside a string of the program's environment; that memory is on
-        // the heap, and nobody else has used it since.
+        // SAFETY: one of the 10 bytes that `start` found inside a string of the program's environment; that memory is
+        // on the heap, and nobody else has used it since.
         unsafe { place.write(digit) };
         rest /= 10;
     }

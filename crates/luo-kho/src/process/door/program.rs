@@ -14,7 +14,8 @@ use super::raw::{call, closes_on_exec, number, set_closes_on_exec};
 ///
 /// # Invariants
 ///
-/// - `argv` and `envp` hold pointers that [`CString::into_raw`] gave, each in one of them and once, and end with a null.
+/// - `argv` and `envp` hold pointers that [`CString::into_raw`] gave, each in one of them and once, and end with a
+///   null.
 #[derive(Debug)]
 pub(in crate::process) struct Program {
     path: CString,
@@ -46,8 +47,8 @@ impl Program {
             0,
             0,
         ];
-        // SAFETY: by the invariants a string, and two lists of strings that end with a null; if the call succeeds, nothing
-        // of this program is left that could be wrong.
+        // SAFETY: by the invariants a string, and two lists of strings that end with a null; if the call succeeds,
+        // nothing of this program is left that could be wrong.
         unsafe { call(libc::SYS_execve, args) }.err().unwrap_or(Errno::NOEXEC)
     }
 
@@ -109,8 +110,9 @@ impl Inherited {
             return Err(Errno::BADF);
         }
         set_closes_on_exec(file, true)?;
-        // SAFETY: the descriptor is open. It crossed an exec, so that nobody in this program opened it; it is claimed here
-        // only, by the one value of this type that there is, and not twice, because it is closed on exec from now on.
+        // SAFETY: the descriptor is open. It crossed an exec, so that nobody in this program opened it; it is claimed
+        // here only, by the one value of this type that there is, and not twice, because it is closed on exec from now
+        // on.
         Ok(unsafe { OwnedFd::from_raw_fd(file) })
     }
 }

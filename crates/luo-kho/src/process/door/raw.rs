@@ -71,7 +71,8 @@ pub(super) fn number(value: i32) -> usize {
 
 /// The effective user of whoever made, or accepted, this connection, as it was then: `SO_PEERCRED`.
 pub(in crate::process) fn peer_uid(socket: BorrowedFd<'_>) -> Result<u32, Errno> {
-    // struct ucred: process, user, group. The process is 0 if it cannot be seen from here, which rustix does not expect.
+    // struct ucred: process, user, group. The process is 0 if it cannot be seen from here, which rustix does not
+    // expect.
     let mut cred = [0u32; 3];
     let mut len = 12u32;
     let args = [
@@ -121,8 +122,8 @@ struct Poll {
     revents: i16,
 }
 
-/// Waits until something can be read from one of these, or this time is over, or a signal comes; which of them are ready.
-/// Negative numbers are passed over.
+/// Waits until something can be read from one of these, or this time is over, or a signal comes; which of them are
+/// ready. Negative numbers are passed over.
 pub(super) fn poll<const N: usize>(files: [i32; N], nanos: Option<i64>) -> [bool; N] {
     let mut polls = files.map(|file| Poll { file, events: libc::POLLIN, revents: 0 });
     let time: [i64; 2] = [0, nanos.unwrap_or(0)];

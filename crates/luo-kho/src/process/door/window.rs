@@ -2,10 +2,11 @@
 //!
 //! # Who may change the bytes under a slice
 //!
-//! In this process nobody: storing wants `&mut`. In other processes only the running owner of the memory does, and whoever
-//! reads here is that owner, or reads what was sealed when the owner stopped writing. One reader can see bytes change: a
-//! successor whose offer was revoked and who does not know yet. It has lost the memory and must exit; each use
-//! of what it reads is checked against bounds of its own, so that bytes which change after they were checked do no harm here.
+//! In this process nobody: storing wants `&mut`. In other processes only the running owner of the memory does, and
+//! whoever reads here is that owner, or reads what was sealed when the owner stopped writing. One reader can see bytes
+//! change: a successor whose offer was revoked and who does not know yet. It has lost the memory and must exit; each
+//! use of what it reads is checked against bounds of its own, so that bytes which change after they were checked do no
+//! harm here.
 
 use core::sync::atomic::{AtomicU64, Ordering};
 use std::fs::File;
@@ -85,8 +86,8 @@ impl Window {
         ByteLen::of(self.map.len())
     }
 
-    /// Maps the first `len` bytes page by page, as far as the file has them, so that reading them takes no faults. Tells
-    /// nobody what is in them. Kernels before 5.14 cannot.
+    /// Maps the first `len` bytes page by page, as far as the file has them, so that reading them takes no faults.
+    /// Tells nobody what is in them. Kernels before 5.14 cannot.
     pub(in crate::process) fn populate(&self, len: ByteLen) {
         let len = len.as_usize().min(self.valid);
         let start = self.map.as_mut_ptr().cast();
@@ -144,8 +145,8 @@ impl Window {
             return None;
         }
         let start = self.map.as_ptr().wrapping_add(from);
-        // SAFETY: by the invariants these bytes are mapped, readable and stay so while `self` is borrowed; nobody in this
-        // process stores meanwhile, because that wants `&mut self`; who else may is said at the head of this file.
+        // SAFETY: by the invariants these bytes are mapped, readable and stay so while `self` is borrowed; nobody in
+        // this process stores meanwhile, because that wants `&mut self`; who else may is said at the head of this file.
         Some(unsafe { core::slice::from_raw_parts(start, len) })
     }
 
@@ -159,9 +160,9 @@ impl Window {
         }
         let mut slot = self.map.as_mut_ptr().wrapping_add(at);
         for word in words {
-            // SAFETY: mapped, writable and inside the file, as checked; aligned, because the mapping starts at a page and
-            // `at` is a multiple of 8. `&mut self` keeps every other access of this process away, and other processes
-            // that look do so a word at a time or not before the offer.
+            // SAFETY: mapped, writable and inside the file, as checked; aligned, because the mapping starts at a page
+            // and `at` is a multiple of 8. `&mut self` keeps every other access of this process away, and other
+            // processes that look do so a word at a time or not before the offer.
             let slot_word = unsafe { AtomicU64::from_ptr(slot.cast()) };
             // Release: whoever sees a word sees all that was stored before it.
             slot_word.store(u64::from_le_bytes(*word).to_le(), Ordering::Release);

@@ -1,8 +1,8 @@
 //! The bytes of an arena of version 1, which every later build reads, and which a build of version 1 writes.
 //!
-//! `arena.bin` holds pairs of little-endian words, the address of a word that is not zero and the word: an arena of 4096
-//! frames with a preserved array, two preserved runs, a root, and two segments, sealed by owner 1 in turn 1. If this
-//! fails, the layout has changed: it needs a new version, and the file stays.
+//! `arena.bin` holds pairs of little-endian words, the address of a word that is not zero and the word: an arena of
+//! 4096 frames with a preserved array, two preserved runs, a root, and two segments, sealed by owner 1 in turn 1. If
+//! this fails, the layout has changed: it needs a new version, and the file stays.
 
 use alloc::vec::Vec;
 use std::fs::File;

@@ -29,15 +29,15 @@ use crate::ownership::{Holding, shared};
 use crate::tracker::Tracker;
 use crate::{FRAME_BYTES, FrameCount, FrameRange, Generation, KhoError, Offer, Root, Word};
 
-/// 256 GiB of frames: more than guests usually have, so that all of one could be copied. Frames that nobody uses take no
-/// memory, only addresses.
+/// 256 GiB of frames: more than guests usually have, so that all of one could be copied. Frames that nobody uses take
+/// no memory, only addresses.
 pub const DEFAULT_CAPACITY: FrameCount = match FrameCount::new(1 << 26) {
     Some(count) => count,
     None => unreachable!(),
 };
 
-/// For a guardian to leave after the commit: it has an address space to tear down, 50 ms per GiB of small pages. One that
-/// takes longer is made to.
+/// For a guardian to leave after the commit: it has an address space to tear down, 50 ms per GiB of small pages. One
+/// that takes longer is made to.
 const GUARDIAN: Duration = Duration::from_secs(10);
 
 /// What messages call the file of the word.
@@ -240,8 +240,8 @@ impl ProcessKho {
         self.guardian = guardian;
     }
 
-    /// Reaps the guardian that watched over the exec which brought this program here. It ends by itself after the commit;
-    /// with `wait`, whoever has committed waits for that. Whether there is none any more.
+    /// Reaps the guardian that watched over the exec which brought this program here. It ends by itself after the
+    /// commit; with `wait`, whoever has committed waits for that. Whether there is none any more.
     ///
     /// Every change of memory does so without waiting, and so does the end of this value.
     pub fn reap_guardian(&mut self, wait: bool) -> bool {
@@ -262,8 +262,8 @@ impl ProcessKho {
         self.guardian.is_none()
     }
 
-    /// Lets whoever waits for the commit know, once. Not in the commit itself, where the guest waits: waking others takes
-    /// longer than all the rest, and they look at the word from time to time anyway.
+    /// Lets whoever waits for the commit know, once. Not in the commit itself, where the guest waits: waking others
+    /// takes longer than all the rest, and they look at the word from time to time anyway.
     fn ring(&mut self) {
         if let Some(bell) = self.bell.take() {
             // Whoever waits looks at the word all the same, only later.
@@ -274,8 +274,8 @@ impl ProcessKho {
 }
 
 impl Unopened {
-    /// Maps what was carried, and reads none of it. `capacity` of the arena need not be true. With `time`, while the guest
-    /// still runs elsewhere, does what makes reading faster.
+    /// Maps what was carried, and reads none of it. `capacity` of the arena need not be true. With `time`, while the
+    /// guest still runs elsewhere, does what makes reading faster.
     ///
     /// # Errors
     ///

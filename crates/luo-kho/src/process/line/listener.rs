@@ -38,8 +38,8 @@ impl Listener {
     ///
     /// # Errors
     ///
-    /// [`LineError::Host`]; `EADDRINUSE` (98) if somebody listens there. [`LineError::Deadline`]: somebody else has had the
-    /// folder locked for five seconds.
+    /// [`LineError::Host`]; `EADDRINUSE` (98) if somebody listens there. [`LineError::Deadline`]: somebody else has had
+    /// the folder locked for five seconds.
     pub fn bind(path: impl AsRef<Path>) -> Result<Self, LineError> {
         let path = path.as_ref();
         let address = address(path)?;
@@ -182,8 +182,8 @@ fn address(path: &Path) -> Result<SocketAddrUnix, LineError> {
     SocketAddrUnix::new(path).map_err(host("bind"))
 }
 
-/// Until it is dropped nobody else makes sockets in the folder of `path`: a socket that is bound listens by then, so that
-/// it is not taken for an abandoned one, and an abandoned one is not replaced twice.
+/// Until it is dropped nobody else makes sockets in the folder of `path`: a socket that is bound listens by then, so
+/// that it is not taken for an abandoned one, and an abandoned one is not replaced twice.
 fn turn(path: &Path) -> Result<File, LineError> {
     let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
     let folder = File::open(folder.unwrap_or(Path::new("."))).map_err(host_io("open"))?;

@@ -1,7 +1,7 @@
 //! A line: a connection over a unix socket on which packets and descriptors cross.
 //!
-//! Packets keep their boundaries (`SOCK_SEQPACKET`). Every wait has a deadline. What arrives is hostile: nothing of it is
-//! believed before its packet was checked, and nobody can make this side hold more than a stated number of bytes.
+//! Packets keep their boundaries (`SOCK_SEQPACKET`). Every wait has a deadline. What arrives is hostile: nothing of it
+//! is believed before its packet was checked, and nobody can make this side hold more than a stated number of bytes.
 
 mod listener;
 pub(super) mod packet;
@@ -267,7 +267,8 @@ impl Line {
         let got = recvmsg(&self.socket, &mut [IoSliceMut::new(&mut bytes)], &mut control, flags);
         let got = match got {
             Ok(got) => got,
-            // CONNRESET: the other side left without listening to the end; it is told once, and what it said before comes next.
+            // CONNRESET: the other side left without listening to the end; it is told once, and what it said before
+            // comes next.
             Err(Errno::AGAIN | Errno::INTR | Errno::CONNRESET) => return Ok(None),
             Err(errno) => return Err(host("recvmsg")(errno)),
         };

@@ -22,7 +22,8 @@ const MAGIC: u32 = u32::from_le_bytes(*b"LUOP");
 const VERSION: u16 = 1;
 /// Bytes before the body.
 pub(in crate::process) const FRONT: usize = 24;
-/// The largest body: well below what a socket takes in one piece (the default is 208 KiB), and room for 253 descriptors.
+/// The largest body: well below what a socket takes in one piece (the default is 208 KiB), and room for 253
+/// descriptors.
 pub(in crate::process) const BODY: usize = 32 * 1024;
 
 /// What a packet is for.

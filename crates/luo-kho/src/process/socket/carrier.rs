@@ -80,8 +80,8 @@ impl Socket {
     }
 
     /// From now on carries a duplicate of this descriptor too, under a name of at most 64 bytes, for the successor's
-    /// embedder; in place of what was carried under this name before. If the carrier is prepared it has to be cancelled and
-    /// prepared again: until then it does not hand over.
+    /// embedder; in place of what was carried under this name before. If the carrier is prepared it has to be cancelled
+    /// and prepared again: until then it does not hand over.
     ///
     /// # Errors
     ///

@@ -12,8 +12,8 @@
 //!  departs
 //! ```
 //!
-//! Either side may say *refused*, with its reason, instead of what it is to say. The predecessor is its own guardian: if the
-//! successor refuses, dies or is late, `hand_over` fails, and whoever called it takes the offer back.
+//! Either side may say *refused*, with its reason, instead of what it is to say. The predecessor is its own guardian:
+//! if the successor refuses, dies or is late, `hand_over` fails, and whoever called it takes the offer back.
 
 mod carrier;
 mod connect;

@@ -1,4 +1,5 @@
-//! Both ends in one process, each with descriptors and mappings of its own. Real processes are in the package of scenarios.
+//! Both ends in one process, each with descriptors and mappings of its own. Real processes are in the package of
+//! scenarios.
 
 use alloc::string::{String, ToString as _};
 use alloc::vec::Vec;

@@ -1,4 +1,4 @@
-//! A host that fails when it is told to, around any other.
+//! A host with huge pages that fails when it is told to.
 
 use luo_core::Identity;
 use luo_hugetlb::{
@@ -6,25 +6,7 @@ use luo_hugetlb::{
 };
 use luo_kho::{FrameCount, FrameRange, KhoError, Memory};
 
-use crate::memfd::Fuse;
-
-/// A port whose calls fail by the fuse. Those that undo do not.
-#[derive(Debug)]
-pub struct Flaky<P> {
-    inner: P,
-    fuse: Fuse,
-}
-
-impl<P> Flaky<P> {
-    /// This host, with this fuse.
-    pub fn new(inner: P, fuse: Fuse) -> Self {
-        Self { inner, fuse }
-    }
-}
-
-fn of_memory(HostError { call, errno }: HostError) -> KhoError {
-    KhoError::Host { call, errno }
-}
+use crate::flaky::{Flaky, of_memory};
 
 impl<P: Port> Port for Flaky<P> {
     type File = P::File;
