@@ -1,6 +1,6 @@
-//! Rule: a page about bytes tells what the code has. In `docs/*-format.md` a heading that is the name of a record, ``
-//! ### `RootV1` ``, is followed by a table `| offset | bytes | field |`: exactly the fields of the `#[repr(C)]` struct
-//! of that name, in their order, with their sizes.
+//! Rule: a page about bytes tells what the code has. In `docs/*-format.md` a heading of the third level that is the
+//! name of a record in code quotes is followed by a table `| offset | bytes | field |`: exactly the fields of the
+//! `#[repr(C)]` struct of that name, in their order, with their sizes.
 
 use syn::{Expr, ExprLit, Fields, Item, ItemStruct, Lit, Type};
 

@@ -1,5 +1,6 @@
 //! Rule: the text is finished and belongs to no machine. No notes to oneself, nothing left undone, no test or doc test
-//! that is ignored, no folder of somebody's machine, no space at the end of a line; `ARCHITECTURE.md` stays short.
+//! that is ignored, no folder of somebody's machine, no space at the end of a line, no prose that is too wide for a
+//! screen; `ARCHITECTURE.md` stays short.
 
 use proc_macro2::{TokenStream, TokenTree};
 
@@ -15,12 +16,16 @@ const NOTES: [&str; 2] = [concat!("FIX", "ME"), concat!("TO", "DO")];
 /// Where the folders of one machine begin; in halves too.
 const FOLDERS: [&str; 3] = [concat!("/ho", "me/"), concat!("/ro", "ot/"), concat!("/wo", "rk/")];
 
+/// Characters of a line of prose. Tables, quoted code, and words that are longer do not count.
+const PROSE_WIDTH: usize = 120;
+
 /// Macros that promise code.
 const UNDONE: [&str; 2] = ["todo", "unimplemented"];
 
 pub(super) fn findings(tree: &Tree) -> Vec<Finding> {
     let mut findings = Vec::new();
     for source in tree.sources.iter().filter(|source| is_written(source)) {
+        findings.extend(too_wide(source).map(|line| Finding::at(&source.path, line, "prose wider than 120")));
         for (line, text) in source.lines() {
             findings.extend(in_line(text).map(|what| Finding::at(&source.path, line, what)));
             if holds_doc_tests(source) && ignores_doc_test(text) {
@@ -41,6 +46,26 @@ pub(super) fn findings(tree: &Tree) -> Vec<Finding> {
         }
     }
     findings
+}
+
+/// The lines of comments and of pages that are too wide.
+fn too_wide(source: &Source) -> impl Iterator<Item = usize> {
+    let is_page = source.has_extension("md");
+    let mut in_code = false;
+    source.lines().filter_map(move |(line, text)| {
+        let comment = text.trim_start();
+        let prose =
+            if is_page { Some(text) } else { comment.strip_prefix("//").or(comment.strip_prefix("# ")) };
+        let prose = prose?.trim_start_matches(['/', '!', ' ']);
+        if prose.starts_with("```") {
+            in_code = !in_code;
+        }
+        if !is_page && !comment.starts_with("//") && !comment.starts_with('#') {
+            in_code = false;
+        }
+        let free = in_code || prose.starts_with(['|', '#']) || !prose.contains(' ');
+        (!free && text.chars().count() > PROSE_WIDTH).then_some(line)
+    })
 }
 
 /// Whether people write this file.
@@ -137,6 +162,19 @@ mod tests {
             assert_eq!(found("a.md", &format!("x{note}, {note}_y\n")), [""; 0]);
         }
         assert_eq!(found("data.bin", NOTES[0]), [""; 0]);
+    }
+
+    #[test]
+    fn prose_that_is_too_wide_is_a_finding() {
+        let wide = "a word ".repeat(18);
+        let wide = wide.trim_end();
+        for (path, text) in [("a.md", format!("{wide}\n")), ("a.rs", format!("/// {wide}\nstruct A;\n"))] {
+            assert_eq!(found(path, &text), [format!("{path}:1: prose wider than 120")]);
+        }
+        for free in [format!("| {wide} |\n"), format!("```text\n{wide}\n```\n"), "x".repeat(130) + "\n"] {
+            assert_eq!(found("a.md", &free), [""; 0]);
+        }
+        assert_eq!(found("a.rs", &format!("const A: &str = \"{wide}\";\n")), [""; 0]);
     }
 
     #[test]
