@@ -62,7 +62,9 @@ fn check(workspace: &Workspace) -> Result<String> {
     let target = workspace.target.join(NAME);
     let mut build = workspace.cargo();
     // One compiler: beside it other cases run.
-    build.args(["build", "--quiet", "--jobs", "1", "--manifest-path", NO_STD, "--target-dir"]).arg(&target);
+    build
+        .args(["build", "--quiet", "--locked", "--jobs", "1", "--manifest-path", NO_STD, "--target-dir"])
+        .arg(&target);
     let warnings = must(build, BUILDING)?;
 
     let executable = target.join("debug").join(format!("{EXECUTABLE}{}", env::consts::EXE_SUFFIX));
