@@ -28,10 +28,13 @@ impl History {
         Self(serde_json::from_slice(&text).unwrap_or_default())
     }
 
-    /// Longest first. Who is not known starts before all, because nobody knows; in the order in which they came.
+    /// Longest first. Who is not known starts before all, because nobody knows; of those first who may take longest,
+    /// then in the order in which they came.
     pub(super) fn sort(&self, cases: &mut [Case]) {
         let took = |case: &Case| self.0.get(&case.full_name()).copied().unwrap_or(f64::INFINITY);
-        cases.sort_by(|a, b| took(b).total_cmp(&took(a)));
+        cases.sort_by(|a, b| {
+            took(b).total_cmp(&took(a)).then_with(|| b.needs.deadline.cmp(&a.needs.deadline))
+        });
     }
 
     /// Takes note of what ended well.
@@ -74,11 +77,12 @@ mod tests {
         let mut history = History::read(folder.path());
         history.note(&[outcome("short", 1), outcome("long", 9), outcome("middle", 3)]);
         history.write(folder.path()).unwrap();
-        let mut cases = ["short", "new", "middle", "long"].map(case).to_vec();
+        let mut cases = ["short", "new", "slow", "middle", "long"].map(case).to_vec();
+        cases[2].needs.deadline = Some(Duration::from_mins(10));
         History::read(folder.path()).sort(&mut cases);
         assert_eq!(
             cases.iter().map(|case| case.name.as_str()).collect::<Vec<_>>(),
-            ["new", "long", "middle", "short"]
+            ["slow", "new", "long", "middle", "short"]
         );
     }
 }
