@@ -21,6 +21,9 @@ use crate::program;
 use crate::tidy::golden;
 use crate::workspace::{self, cargo};
 
+/// The workspaces that the tests of a handler are a part of.
+const LOCKED: [&str; 3] = ["Cargo.toml", "tests/concurrency/Cargo.toml", "fuzz/Cargo.toml"];
+
 #[derive(Debug, clap::Args)]
 pub(crate) struct Options {
     /// What is carried: small letters, digits and hyphens, as `vfio-pci`
@@ -42,11 +45,11 @@ pub(crate) fn run(options: &Options) -> Result<ExitCode> {
     let name = Name::new(&options.name)?;
     let root = workspace::root();
     write(root, &name)?;
-    // A line that became too long is broken, and the lock file learns of the package.
+    // A line that became too long is broken, and every lock file learns of the package.
     program::shown(cargo(root).args(["fmt", "--all"]))?;
-    let mut lock = cargo(root);
-    lock.args(["metadata", "--format-version", "1"]).stdout(std::process::Stdio::null());
-    program::shown(&mut lock)?;
+    for manifest in LOCKED {
+        program::shown(cargo(root).args(["update", "--quiet", "--workspace", "--manifest-path", manifest]))?;
+    }
     println!("crates/luo-{0} is an echo; docs/new-handler.md makes a handler of it", name.kebab);
     let suites = format!("--suite luo-{0} --suite {1}_laws --suite matrix", name.kebab, name.snake);
     println!("it is tried by `cargo xtask test {suites} --filter {}`", name.kebab);
