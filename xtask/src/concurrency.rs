@@ -33,9 +33,7 @@ pub(crate) fn models(workspace: &Workspace, schedules: u64) -> Result<()> {
     // A folder for each: the atomics of one are not those of the other.
     let test = |folder: &str| {
         let mut cargo = workspace.cargo();
-        cargo
-            .args(["test", "--locked", "--manifest-path", MANIFEST, "--target-dir"])
-            .arg(workspace.target.join(folder));
+        cargo.args(["test", "--manifest-path", MANIFEST, "--target-dir"]).arg(workspace.target.join(folder));
         cargo
     };
     program::shown(test("loom").args(["--test", "word"]).env("RUSTFLAGS", "--cfg loom"))?;
