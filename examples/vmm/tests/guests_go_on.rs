@@ -17,8 +17,7 @@ fn demo(options: &[&str]) -> String {
 
 /// Why no KVM guest can run here.
 fn no_kvm() -> Option<String> {
-    let opened = std::fs::File::options().read(true).write(true).open("/dev/kvm");
-    opened.err().map(|error| format!("/dev/kvm: {error}"))
+    luo_guestmemfd::Vm::create().err().map(|error| error.to_string())
 }
 
 #[test]

@@ -45,8 +45,7 @@ impl Drop for Lent {
 
 /// Why no guest of KVM's can run here.
 fn no_kvm() -> Option<String> {
-    let opened = std::fs::File::options().read(true).write(true).open("/dev/kvm");
-    opened.err().map(|error| format!("/dev/kvm: {error}"))
+    luo_guestmemfd::Vm::create().err().map(|error| error.to_string())
 }
 
 fn skipped<T>(test: &str, why: impl core::fmt::Display) -> Option<T> {

@@ -55,10 +55,10 @@ pub(crate) struct Guest {
 
 /// What executes guests here. Says so if that is no virtual machine.
 fn kind() -> &'static str {
-    match File::options().read(true).write(true).open("/dev/kvm") {
+    match luo_guestmemfd::Vm::create() {
         Ok(_) => "kvm",
         Err(error) => {
-            eprintln!("no /dev/kvm: done with --guest thread: {error}");
+            eprintln!("no KVM guest can run here: done with --guest thread: {error}");
             "thread"
         }
     }
