@@ -10,7 +10,7 @@ use crate::concurrency;
 use crate::fuzz;
 use crate::no_std;
 use crate::program::{self, none_failed};
-use crate::tally::{Skip, Tally, Took};
+use crate::tally::{Tally, Took};
 use crate::test::{self, EVERYTHING};
 use crate::tidy;
 use crate::workspace::{NO_STD, Workspace};
@@ -24,7 +24,7 @@ const SIMULATING: &str = "20";
 
 /// Workspaces of their own. The last two have steps that build them, with compilers and switches of their own, and no
 /// lints.
-const APART: [&str; 3] = [NO_STD, "fuzz/Cargo.toml", "tests/concurrency/Cargo.toml"];
+const APART: [&str; 3] = [NO_STD, fuzz::MANIFEST, concurrency::MANIFEST];
 
 struct Step {
     name: &'static str,
@@ -116,7 +116,7 @@ fn simulation(workspace: &Workspace) -> Result<()> {
 /// of them can be had.
 fn dependencies(workspace: &Workspace) -> Result<Tally> {
     if !program::has_subcommand(workspace.cargo(), "deny")? {
-        return Ok(skipped("dependencies", "cargo-deny is not installed"));
+        return Ok(Tally::skipped("dependencies", "cargo-deny is not installed"));
     }
     let deny = |arguments: &[&str]| {
         let mut cargo = workspace.cargo();
@@ -127,16 +127,9 @@ fn dependencies(workspace: &Workspace) -> Result<Tally> {
     let mut tally = one();
     match deny(&["fetch", "db"]) {
         Ok(()) => deny(&["check", "--disable-fetch", "advisories"]).map(|()| tally.add(one()))?,
-        Err(error) => tally.add(skipped("known faults of dependencies", &error.to_string())),
+        Err(error) => tally.add(Tally::skipped("known faults of dependencies", &error.to_string())),
     }
     Ok(tally)
-}
-
-/// A step, or a part of one, that cannot be done here.
-fn skipped(name: &str, reason: &str) -> Tally {
-    println!("SKIPPED: {name}: {reason}");
-    let skip = Skip { name: name.to_owned(), reason: reason.to_owned() };
-    Tally { skipped: vec![skip], ..Tally::default() }
 }
 
 /// Runs all commands, also those after one that fails.

@@ -17,7 +17,7 @@ use clap::Args;
 use toml::{Table, Value};
 
 use crate::program;
-use crate::tally::{Skip, Tally};
+use crate::tally::Tally;
 use crate::workspace::Workspace;
 
 /// What it is called in the tally.
@@ -25,6 +25,8 @@ pub(crate) const NAME: &str = "fuzz";
 
 const CANARY: &str = "canary";
 const FOLDER: &str = "fuzz";
+/// The workspace of the targets.
+pub(crate) const MANIFEST: &str = "fuzz/Cargo.toml";
 /// How long the build may take.
 const BUILDING: Duration = Duration::from_mins(30);
 /// How long a target may take beyond its time, to read its corpus.
@@ -53,11 +55,7 @@ pub(crate) fn counted(workspace: &Workspace, seconds: u64, only: Option<&str>) -
     let mut tally = Tally::default();
     let nightly = match nightly() {
         Ok(nightly) => nightly,
-        Err(reason) => {
-            println!("SKIPPED: {NAME}: {reason}");
-            tally.skipped.push(Skip { name: NAME.to_owned(), reason });
-            return Ok(tally);
-        }
+        Err(reason) => return Ok(Tally::skipped(NAME, &reason)),
     };
     let targets = targets(&workspace.root)?;
     let cargo = || {
@@ -136,7 +134,7 @@ fn nightly() -> Result<String, String> {
 /// Every target but the canary.
 fn targets(root: &Path) -> Result<Vec<String>> {
     let manifest =
-        fs::read_to_string(root.join(FOLDER).join("Cargo.toml")).context("there is no fuzz/Cargo.toml")?;
+        fs::read_to_string(root.join(MANIFEST)).with_context(|| format!("there is no {MANIFEST}"))?;
     let manifest: Table = manifest.parse().context("fuzz/Cargo.toml is no TOML")?;
     let bins = manifest.get("bin").and_then(Value::as_array).context("there are no targets")?;
     let names = bins.iter().filter_map(|bin| Some(bin.get("name")?.as_str()?.to_owned()));

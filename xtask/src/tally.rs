@@ -47,6 +47,13 @@ pub(crate) fn skips_in(output: &str) -> Vec<Skip> {
 }
 
 impl Tally {
+    /// One thing that cannot be done here; also says so.
+    pub(crate) fn skipped(name: &str, reason: &str) -> Self {
+        println!("SKIPPED: {name}: {reason}");
+        let skip = Skip { name: name.to_owned(), reason: reason.to_owned() };
+        Self { skipped: vec![skip], ..Self::default() }
+    }
+
     /// Counts one thing by how it ended and by what it said. What is skipped in parts counts as skipped.
     pub(crate) fn count(&mut self, name: &str, passed: bool, output: &str) {
         if !passed {

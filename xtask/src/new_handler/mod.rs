@@ -17,12 +17,12 @@ use std::process::ExitCode;
 
 use anyhow::{Context as _, Result, ensure};
 
-use crate::program;
 use crate::tidy::golden;
 use crate::workspace::{self, cargo};
+use crate::{concurrency, fuzz, program};
 
 /// The workspaces that the tests of a handler are a part of.
-const LOCKED: [&str; 3] = ["Cargo.toml", "tests/concurrency/Cargo.toml", "fuzz/Cargo.toml"];
+const LOCKED: [&str; 3] = ["Cargo.toml", concurrency::MANIFEST, fuzz::MANIFEST];
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct Options {

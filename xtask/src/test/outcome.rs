@@ -47,6 +47,11 @@ impl Verdict {
 }
 
 impl Outcome {
+    /// Of what was not run by a supervisor: it took no time and said nothing.
+    pub(super) const fn unrun(suite: String, name: String, verdict: Verdict) -> Self {
+        Self { suite, name, verdict, took: Duration::ZERO, output: String::new(), kept: None }
+    }
+
     pub(super) fn full_name(&self) -> String {
         if self.name.is_empty() { self.suite.clone() } else { format!("{} {}", self.suite, self.name) }
     }

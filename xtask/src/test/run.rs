@@ -129,14 +129,8 @@ fn full_stock(jobs: usize) -> Stock {
 
 /// The runner itself failed at this case, and has said how.
 fn panicked(case: &Case) -> Outcome {
-    Outcome {
-        suite: case.suite.clone(),
-        name: case.name.clone(),
-        verdict: Verdict::Failed(vec!["the runner panicked".to_owned()]),
-        took: Duration::ZERO,
-        output: String::new(),
-        kept: None,
-    }
+    let verdict = Verdict::Failed(vec!["the runner panicked".to_owned()]);
+    Outcome::unrun(case.suite.clone(), case.name.clone(), verdict)
 }
 
 impl Run<'_> {
@@ -316,7 +310,6 @@ impl Books {
     }
 
     fn end(&mut self, suite: String, name: String, verdict: Verdict) {
-        let (took, output, kept) = (Duration::ZERO, String::new(), None);
-        self.outcomes.push(Outcome { suite, name, verdict, took, output, kept });
+        self.outcomes.push(Outcome::unrun(suite, name, verdict));
     }
 }

@@ -13,7 +13,7 @@ use luo_hugetlb::{HugetlbFile, Linux, Loan, PageSize, Pool, Port as _};
 use rustix::fs::{FallocateFlags, fallocate};
 use rustix::process::Signal;
 
-use crate::guest::{EXEC, Guest, MEMORY, SOCKET, signal, state};
+use crate::guest::{EXEC, Guest, MEMORY, SOCKET, no_kvm, signal, state};
 
 /// What guests are made of.
 const PAGE: PageSize = PageSize::MIB_2;
@@ -43,11 +43,6 @@ impl Drop for Lent {
     }
 }
 
-/// Why no guest of KVM's can run here.
-fn no_kvm() -> Option<String> {
-    luo_guestmemfd::Vm::create().err().map(|error| error.to_string())
-}
-
 fn skipped<T>(test: &str, why: impl core::fmt::Display) -> Option<T> {
     println!("SKIPPED: {test}: {why}");
     None
@@ -68,7 +63,7 @@ fn in_huge_pages(test: &str, free: u64) -> Option<Guest> {
 }
 
 fn in_guest_memfds(test: &str, options: &[&str]) -> Option<Guest> {
-    if let Some(why) = no_kvm().or_else(|| luo_guestmemfd::supported().err()) {
+    if let Some(why) = luo_guestmemfd::supported().err() {
         return skipped(test, why);
     }
     let options = [&["--guest=kvm", "--backing=guest_memfd"], options].concat();

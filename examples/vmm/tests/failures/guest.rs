@@ -53,12 +53,17 @@ pub(crate) struct Guest {
     _lent: Option<Lent>,
 }
 
+/// Why no guest of KVM's can run here.
+pub(crate) fn no_kvm() -> Option<String> {
+    luo_guestmemfd::Vm::create().err().map(|error| error.to_string())
+}
+
 /// What executes guests here. Says so if that is no virtual machine.
 fn kind() -> &'static str {
-    match luo_guestmemfd::Vm::create() {
-        Ok(_) => "kvm",
-        Err(error) => {
-            eprintln!("no KVM guest can run here: done with --guest thread: {error}");
+    match no_kvm() {
+        None => "kvm",
+        Some(why) => {
+            eprintln!("no KVM guest can run here: done with --guest thread: {why}");
             "thread"
         }
     }
