@@ -7,7 +7,7 @@ use std::fs::{File, TryLockError};
 use std::io;
 use std::path::{Path, PathBuf};
 
-use super::pools::{SYS, count_of, read, resize};
+use super::pools::{SYS, count_of, read, refused, resize};
 use crate::pool::{Node, Pool, Shortage};
 use crate::{HostError, PageSize};
 
@@ -43,10 +43,6 @@ pub enum LoanError {
     /// Pages are short: there is no such size, the host's memory is in pieces, or this user may not change the pool.
     #[error(transparent)]
     Shortage(#[from] Shortage),
-}
-
-fn refused(call: &'static str) -> impl Fn(io::Error) -> HostError {
-    move |error| HostError { call, errno: error.raw_os_error().unwrap_or_default() }
 }
 
 impl Loan {

@@ -1,5 +1,6 @@
 //! The kernel's pools, as `/sys` shows them.
 
+use alloc::string::String;
 use alloc::vec::Vec;
 use alloc::{format, vec};
 use std::fs;
@@ -12,7 +13,7 @@ use crate::{HostError, Node, PageSize};
 /// Where the kernel shows itself.
 pub(super) const SYS: &str = "/sys";
 
-fn refused(call: &'static str) -> impl Fn(io::Error) -> HostError {
+pub(super) fn refused(call: &'static str) -> impl Fn(io::Error) -> HostError {
     move |error| HostError { call, errno: error.raw_os_error().unwrap_or_default() }
 }
 
@@ -43,14 +44,19 @@ pub(super) fn read(sys: &Path) -> Result<Vec<Pool>, HostError> {
 
 /// Where the kernel counts the pages of a size on all nodes.
 pub(super) fn count_of(sys: &Path, page_size: PageSize) -> PathBuf {
-    sys.join(format!("kernel/mm/hugepages/hugepages-{}kB/nr_hugepages", page_size.bytes() >> 10))
+    sys.join("kernel/mm/hugepages").join(folder_of(page_size)).join("nr_hugepages")
+}
+
+/// What the folder of a size is called, as [`size_in`] reads it.
+fn folder_of(page_size: PageSize) -> String {
+    format!("hugepages-{}kB", page_size.bytes() >> 10)
 }
 
 /// Adds pages to a pool, or takes them from it. By how many it changed. What the pool has beyond its own pages, as an
 /// overcommitted one does, is not counted: the kernel is told how many pages are the pool's own.
 pub(super) fn resize(sys: &Path, page_size: PageSize, node: Node, by: i64) -> io::Result<u64> {
-    let name = format!("hugepages-{}kB/nr_hugepages", page_size.bytes() >> 10);
-    let of_node = sys.join(format!("devices/system/node/node{}/hugepages", node.0)).join(name);
+    let of_node = sys.join(format!("devices/system/node/node{}/hugepages", node.0));
+    let of_node = of_node.join(folder_of(page_size)).join("nr_hugepages");
     let path = if of_node.exists() { of_node } else { count_of(sys, page_size) };
     let own = || -> io::Result<u64> {
         let surplus = number(&path.with_file_name("surplus_hugepages"))?;
@@ -73,7 +79,7 @@ fn nodes(sys: &Path, page_size: PageSize, global: &Path) -> io::Result<Vec<NodeP
         let name =
             folder.file_name().and_then(|name| name.to_str()).and_then(|name| name.strip_prefix("node"));
         let Some(node) = name.and_then(|number| number.parse().ok()) else { continue };
-        let folder = folder.join(format!("hugepages/hugepages-{}kB", page_size.bytes() >> 10));
+        let folder = folder.join("hugepages").join(folder_of(page_size));
         if folder.exists() {
             nodes.push(pages(Node(node), &folder)?);
         }
@@ -96,8 +102,6 @@ fn number(path: &PathBuf) -> io::Result<u64> {
 
 #[cfg(test)]
 mod tests {
-    use alloc::string::String;
-
     use super::*;
 
     /// A folder that is gone at the end.
