@@ -12,11 +12,22 @@ use super::words::Source;
 pub(super) trait Sink {
     /// Takes the next word.
     fn put(&mut self, word: u64);
+
+    /// Takes the next words.
+    fn put_all(&mut self, words: &[u64]) {
+        for word in words {
+            self.put(*word);
+        }
+    }
 }
 
 impl Sink for Vec<U64> {
     fn put(&mut self, word: u64) {
         self.push(U64::new(word));
+    }
+
+    fn put_all(&mut self, words: &[u64]) {
+        self.extend(words.iter().copied().map(U64::new));
     }
 }
 
@@ -28,12 +39,14 @@ pub(super) struct BitWriter<'s, S: Sink> {
 }
 
 /// Words of the longest leaf, and two to read and write beyond a field: reference, two sets, steps and values.
-pub(super) const LEAF_WORDS: usize = (64 + 512 + 512 + 2 * 512 + 64 * 512) / 64 + 2;
+pub(super) const LEAF_WORDS: usize = (63 + 64 + 512 + 512 + 2 * 512 + 64 * 512) / 64 + 2;
 
-/// The fields of one leaf, from bit 0 on.
+/// The fields of one leaf, from any bit of a word on.
 #[derive(Clone, Debug)]
 pub(super) struct Fields {
     words: [u64; LEAF_WORDS],
+    /// The first bit, and the one behind the last.
+    begin: u32,
     bits: usize,
 }
 
@@ -56,15 +69,21 @@ impl<'s, S: Sink> BitWriter<'s, S> {
         Self { sink, word: 0, filled: 0 }
     }
 
-    /// Goes on with a leaf.
+    /// Bits of the word that is not full yet.
+    pub(super) fn filled(&self) -> u64 {
+        self.filled.into()
+    }
+
+    /// Goes on with a leaf, whose fields begin behind [`filled`](Self::filled) bits.
     #[inline]
-    pub(super) fn append(&mut self, fields: &Fields) {
-        let (words, filled) = fields.words();
-        let Some((last, whole)) = words.split_last() else { return };
-        for word in whole {
-            self.put(*word, u64::BITS);
+    pub(super) fn append(&mut self, fields: &mut Fields) {
+        debug_assert!(fields.begin == self.filled, "fields are put behind the last ones");
+        if let Some(first) = fields.words.first_mut() {
+            *first |= self.word;
         }
-        self.put(*last & mask(filled), filled);
+        let (whole, last) = fields.words();
+        self.sink.put_all(whole);
+        (self.word, self.filled) = last;
     }
 
     #[inline]
@@ -94,29 +113,43 @@ impl<'s, S: Sink> BitWriter<'s, S> {
 
 impl Default for Fields {
     fn default() -> Self {
-        Self { words: [0; LEAF_WORDS], bits: 0 }
+        Self { words: [0; LEAF_WORDS], begin: 0, bits: 0 }
     }
 }
 
 impl Fields {
-    pub(super) const fn clear(&mut self) {
-        self.bits = 0;
+    /// Forgets all fields. The next ones begin where bit `at` lies in its word.
+    pub(super) fn begin(&mut self, at: u64) {
+        let begin = luo_kho::ByteLen::new(at % 64).as_usize();
+        (self.begin, self.bits) = (narrow(begin), begin);
+        if let Some(first) = self.words.first_mut() {
+            *first = 0;
+        }
     }
 
-    /// All fields so far, in whole words, and how many bits of the last word they fill: 1 to 64, or nothing at all.
-    pub(super) fn words(&self) -> (&[u64], u32) {
-        let words = self.words.get(..self.bits.div_ceil(64)).unwrap_or_default();
-        (words, if self.bits == 0 { 0 } else { narrow(self.bits - 1) % 64 + 1 })
+    /// The whole words so far; the next one, and how many of its bits are filled.
+    fn words(&self) -> (&[u64], (u64, u32)) {
+        let (whole, rest) = self.words.split_at(self.bits / 64);
+        let filled = narrow(self.bits % 64);
+        (whole, (rest.first().copied().unwrap_or(0) & mask(filled), filled))
     }
 
-    /// Whether just these fields stand at bit `at` of a body.
+    /// Whether just these fields stand at bit `at` of a body, with whose place in a word they were begun.
     #[inline]
     pub(super) fn are_at<B: Source>(&self, body: B, at: u64) -> bool {
-        let (words, filled) = self.words();
-        let Some((last, whole)) = words.split_last() else { return true };
-        let same = |(word, at): (&u64, u64)| body.field(at, u64::BITS) == Some(*word);
-        whole.iter().zip((at..).step_by(64)).all(same)
-            && body.field(at + 64 * whole.len() as u64, filled) == Some(*last & mask(filled))
+        debug_assert!(u64::from(self.begin) == at % 64, "fields are compared where they were begun");
+        let (whole, (last, filled)) = self.words();
+        let mut wanted = !mask(self.begin);
+        let mut number = at / 64;
+        let mut differing = 0;
+        for word in whole {
+            let Some(found) = body.word(number) else { return false };
+            differing |= (found ^ word) & wanted;
+            (wanted, number) = (u64::MAX, number + 1);
+        }
+        wanted &= mask(filled);
+        let rest = if wanted == 0 { Some(0) } else { body.word(number).map(|found| (found ^ last) & wanted) };
+        differing == 0 && rest == Some(0)
     }
 
     /// Adds a field.

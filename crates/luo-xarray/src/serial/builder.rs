@@ -9,16 +9,15 @@ use core::ops::RangeInclusive;
 
 use luo_kho::{Memory, StoreError};
 
+use super::batch::{Batches, Measured, Segment};
 use super::chunk::{EachRun, SLOTS, Scratch};
-use super::encoded::{Body, Encoded, Parts};
+use super::encoded::{Encoded, Parts};
 use super::list::ListPacker;
 use super::run::{Joiner, Run, Step};
-use super::table::{Judged, Slots, Source, TablePlan};
-use super::wide::{Task, Wide, best};
+use super::table::Slots;
+use super::wide::best;
 use super::wire::PartHead;
-use super::{
-    BuildError, CHUNK_SHIFT, SEGMENT_SHIFT, SerializedXArray, TABLE_RUNS_MIN, segment_end, segment_of,
-};
+use super::{BuildError, CHUNK_SHIFT, SEGMENT_SHIFT, SerializedXArray, segment_end, segment_of};
 
 /// So many waiting runs start a round: 8 MiB of them.
 const ROUND_RUNS: usize = 1 << 18;
@@ -26,11 +25,6 @@ const ROUND_RUNS: usize = 1 << 18;
 const ROUND_SEGMENTS: usize = 1 << 12;
 /// Slots of a segment.
 const SEGMENT_SLOTS: usize = 1 << SEGMENT_SHIFT;
-/// Segments of slots that are encoded before their bodies are put in order.
-const SLOTS_ROUND: usize = 64;
-/// Runs from which on it is worth to wake other threads.
-#[cfg(feature = "std")]
-const PARALLEL_FROM: usize = 1 << 12;
 
 /// Takes a map in ascending order and writes its one encoding.
 #[derive(Debug, Default)]
@@ -40,28 +34,11 @@ pub struct Builder {
     joiner: Joiner,
     /// The runs of the segment that is still open.
     open: Vec<Run>,
-    waiting: Vec<Segment>,
+    waiting: Vec<Segment<'static>>,
     waiting_runs: usize,
+    batches: Batches,
     packer: ListPacker,
     parts: Parts,
-}
-
-/// What a round is made of.
-#[derive(Debug)]
-enum Segment {
-    /// One run over one or more whole segments.
-    Covered(Run),
-    /// The runs in one segment.
-    Mixed(Vec<Run>),
-}
-
-/// A segment that was measured.
-#[derive(Debug)]
-enum Measured {
-    /// Its runs go into lists.
-    Listed(Segment),
-    /// Its table, ready but for its place.
-    Table(PartHead, Body),
 }
 
 impl Builder {
@@ -129,11 +106,20 @@ impl Builder {
         self.spread(first, head, hole);
         if !segments.is_empty() {
             self.flush();
-            let mut number = (first + head.len() as u64) >> SEGMENT_SHIFT;
-            for round in segments.chunks(SLOTS_ROUND) {
-                let measured = measure_slots(number, round, hole);
-                number += round.len() as u64;
-                self.absorb(measured);
+            let first = (first + head.len() as u64) >> CHUNK_SHIFT;
+            let numbers = (first..).step_by(SEGMENT_SLOTS / SLOTS);
+            let slots = numbers.zip(segments).map(|(first, slots)| Slots {
+                first,
+                chunks: slots.as_chunks().0,
+                hole,
+            });
+            let mut slots = slots.map(Segment::Slots);
+            loop {
+                let round: Vec<_> = slots.by_ref().take(Batches::segments_of_slots()).collect();
+                if round.is_empty() {
+                    break;
+                }
+                self.encode_all(round);
             }
         }
         self.spread(last.wrapping_sub(tail.len() as u64).wrapping_add(1), tail, hole);
@@ -222,7 +208,7 @@ impl Builder {
         }
     }
 
-    fn wait(&mut self, segment: Segment, runs: usize) {
+    fn wait(&mut self, segment: Segment<'static>, runs: usize) {
         self.waiting.push(segment);
         self.waiting_runs += runs;
         if self.waiting_runs >= ROUND_RUNS || self.waiting.len() >= ROUND_SEGMENTS {
@@ -232,25 +218,25 @@ impl Builder {
 
     /// Encodes what waits.
     fn round(&mut self) {
-        let runs = core::mem::take(&mut self.waiting_runs);
-        let measured = measure_all(core::mem::take(&mut self.waiting), runs);
-        self.absorb(measured);
+        self.waiting_runs = 0;
+        let waiting = core::mem::take(&mut self.waiting);
+        self.encode_all(waiting);
     }
 
-    /// Puts measured segments in order.
-    fn absorb(&mut self, measured: Vec<Measured>) {
-        for segment in measured {
-            match segment {
-                Measured::Listed(Segment::Covered(run)) => self.list(run),
-                Measured::Listed(Segment::Mixed(runs)) => runs.into_iter().for_each(|run| self.list(run)),
-                Measured::Table(head, body) => {
-                    if let Some(list) = self.packer.finish() {
-                        self.parts.add_list(&list);
-                    }
-                    self.parts.add(PartHead { body: self.parts.next_body(), ..head }, &body);
+    /// Measures segments and puts them in order.
+    fn encode_all(&mut self, segments: Vec<Segment<'_>>) {
+        let mut batches = core::mem::take(&mut self.batches);
+        batches.measure(segments, |measured| match measured {
+            Measured::Run(run) => self.list(run),
+            Measured::Runs(runs) => runs.into_iter().for_each(|run| self.list(run)),
+            Measured::Table(head, body) => {
+                if let Some(list) = self.packer.finish() {
+                    self.parts.add_list(&list);
                 }
+                self.parts.add(PartHead { body: self.parts.next_body(), ..head }, body);
             }
-        }
+        });
+        self.batches = batches;
     }
 
     fn list(&mut self, run: Run) {
@@ -258,82 +244,6 @@ impl Builder {
             self.parts.add_list(&list);
         }
     }
-}
-
-impl Segment {
-    fn measure(self) -> Measured {
-        let Self::Mixed(runs) = &self else { return Measured::Listed(self) };
-        if runs.len() < TABLE_RUNS_MIN {
-            return Measured::Listed(self);
-        }
-        match best(Encode(&runs.as_slice())) {
-            Ok((head, body)) => Measured::Table(head, body),
-            Err(_) => Measured::Listed(self),
-        }
-    }
-}
-
-/// Encoding a segment: its table, or its runs if they are known.
-struct Encode<'s, S>(&'s S);
-
-impl<S: Source> Task for Encode<'_, S> {
-    type Output = Result<(PartHead, Body), Option<Vec<Run>>>;
-
-    #[expect(clippy::inline_always, reason = "compiled for the level that runs it")]
-    #[inline(always)]
-    fn run<W: Wide>(self, wide: W) -> Self::Output {
-        match TablePlan::judge(wide, self.0) {
-            Judged::Table(plan) => {
-                let mut body = Body::default();
-                plan.write(wide, self.0, &mut body);
-                body.seal();
-                Ok((plan.head(), body))
-            }
-            Judged::Lists(runs) => Err(runs),
-        }
-    }
-}
-
-fn measure_segment(number: u64, slots: &[u64; SEGMENT_SLOTS], hole: Option<u64>) -> Measured {
-    let (chunks, _) = slots.as_chunks();
-    let source = Slots { first: number << (SEGMENT_SHIFT - CHUNK_SHIFT), chunks, hole };
-    match best(Encode(&source)) {
-        Ok((head, body)) => Measured::Table(head, body),
-        Err(runs) => {
-            let all = || {
-                let mut all = Vec::new();
-                source.each_run(|run| all.push(run));
-                all
-            };
-            Measured::Listed(Segment::Mixed(runs.unwrap_or_else(all)))
-        }
-    }
-}
-
-/// Measures segments of slots, side by side where threads are to be had.
-fn measure_slots(first: u64, segments: &[[u64; SEGMENT_SLOTS]], hole: Option<u64>) -> Vec<Measured> {
-    let measure =
-        |(at, slots): (usize, &[u64; SEGMENT_SLOTS])| measure_segment(first + at as u64, slots, hole);
-    #[cfg(feature = "std")]
-    if segments.len() > 1 {
-        use rayon::iter::{IndexedParallelIterator, IntoParallelRefIterator, ParallelIterator};
-
-        return segments.par_iter().enumerate().map(measure).collect();
-    }
-    segments.iter().enumerate().map(measure).collect()
-}
-
-/// Measures segments, side by side if there are enough `runs` to wake other threads for.
-fn measure_all(segments: Vec<Segment>, runs: usize) -> Vec<Measured> {
-    #[cfg(feature = "std")]
-    if runs >= PARALLEL_FROM {
-        use rayon::iter::{IntoParallelIterator, ParallelIterator};
-
-        return segments.into_par_iter().map(Segment::measure).collect();
-    }
-    #[cfg(not(feature = "std"))]
-    let _ = runs;
-    segments.into_iter().map(Segment::measure).collect()
 }
 
 /// Whether a run fills all segments that it lies in. Such a segment has one run, so it never gets a table.

@@ -6,7 +6,6 @@ use luo_kho::{ByteLen, checksum};
 use zerocopy::IntoBytes;
 use zerocopy::little_endian::U64;
 
-use super::bits::Sink;
 use super::list::ListImage;
 use super::wire::{HEADER_WORDS, Head, PartHead, RECORD_WORDS, Record};
 use super::words::WORD_BYTES;
@@ -26,23 +25,11 @@ pub(super) struct Parts {
     bodies: Vec<U64>,
 }
 
-/// A body by itself, whose first word still lacks the checksum.
-#[derive(Debug, Default)]
-pub(super) struct Body(pub(super) Vec<U64>);
-
-impl Body {
-    /// Puts the checksum of everything else into the low half of the first word.
-    pub(super) fn seal(&mut self) {
-        let Some((first, rest)) = self.0.split_first_mut() else { return };
-        let sum = checksum::append(checksum::crc32c(first.as_bytes()), rest.as_bytes());
-        first.set(first.get() | u64::from(sum));
-    }
-}
-
-impl Sink for Body {
-    fn put(&mut self, word: u64) {
-        self.0.put(word);
-    }
+/// Puts the checksum of everything else in a body into the low half of its first word.
+pub(super) fn seal(body: &mut [U64]) {
+    let Some((first, rest)) = body.split_first_mut() else { return };
+    let sum = checksum::append(checksum::crc32c(first.as_bytes()), rest.as_bytes());
+    first.set(first.get() | u64::from(sum));
 }
 
 impl Parts {
@@ -52,17 +39,17 @@ impl Parts {
     }
 
     /// Adds a part with its sealed body.
-    pub(super) fn add(&mut self, head: PartHead, body: &Body) {
+    pub(super) fn add(&mut self, head: PartHead, body: &[U64]) {
         self.records.push(head.encode());
-        self.bodies.extend_from_slice(&body.0);
+        self.bodies.extend_from_slice(body);
     }
 
     /// Writes a list.
     pub(super) fn add_list(&mut self, image: &ListImage) {
-        let mut body = Body::default();
-        let head = image.write(self.next_body(), &mut body);
-        body.seal();
-        self.add(head, &body);
+        let begin = self.bodies.len();
+        let head = image.write(self.next_body(), &mut self.bodies);
+        seal(self.bodies.split_at_mut(begin).1);
+        self.records.push(head.encode());
     }
 
     /// Writes the header.

@@ -41,6 +41,7 @@
 //!    dearest choice that fits into less than 16 is seven times s = 62 and once s = 61: 1417 bits.
 //! 6. The header has 256 bits. 256 + 447 + 1417 = 2120 bits are 265 bytes.
 
+mod batch;
 mod bits;
 mod builder;
 mod chunk;

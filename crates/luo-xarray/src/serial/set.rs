@@ -128,6 +128,20 @@ impl Bitmap {
         self.next(from, 0)
     }
 
+    /// Positions `first` to `first + 63`, as bits 0 to 63.
+    #[inline]
+    pub(super) fn from(&self, first: u32) -> u64 {
+        let word = |number: u32| self.0.get(number as usize).copied().unwrap_or(0);
+        let (number, shift) = (first / 64, first % 64);
+        word(number) >> shift | word(number + 1) << 1 << (63 - shift)
+    }
+
+    /// The highest member.
+    pub(super) fn last(&self) -> Option<u32> {
+        let last = |(word, start): (&u64, u32)| (*word != 0).then(|| start + word.ilog2());
+        self.0.iter().zip([0, 64, 128, 192, 256, 320, 384, 448]).rev().find_map(last)
+    }
+
     /// The first position at or after `from` that is no member; 512 if there is none.
     #[inline]
     pub(super) fn next_hole(&self, from: u32) -> u32 {
@@ -343,7 +357,7 @@ mod tests {
         shape.write(set, &mut fields);
         let mut words = Vec::new();
         let mut writer = BitWriter::new(&mut words);
-        writer.append(&fields);
+        writer.append(&mut fields);
         writer.put(u64::MAX, 64);
         writer.finish();
         assert_eq!(words.len() as u64, u64::from(offset + shape.bits() + 64).div_ceil(64));

@@ -90,17 +90,11 @@ impl Task for Reencode<'_, '_> {
                     let Form::Leaf(shape) = stat.form(table.reference()) else {
                         return Err(Flaw::Other(DIFFERS));
                     };
-                    fields.clear();
-                    write_leaf(
-                        wide,
-                        &shape,
-                        (table.reference(), stat.min),
-                        &content,
-                        &lines,
-                        &mut fields,
-                        &mut room,
-                    );
-                    if !fields.are_at(table.body(), table.leaves() + at) {
+                    let at = table.leaves() + at;
+                    fields.begin(at);
+                    let references = (table.reference(), stat.min);
+                    write_leaf(wide, &shape, references, content.leaf(&lines), &mut fields, &mut room);
+                    if !fields.are_at(table.body(), at) {
                         return Err(Flaw::Other(DIFFERS));
                     }
                     let (first, last) = content.ends(number);

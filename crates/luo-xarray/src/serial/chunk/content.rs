@@ -2,8 +2,9 @@
 //!
 //! A **slot** is the value of one index; slots of neighbouring indices lie side by side.
 
-use super::gauge::position_of;
+use super::gauge::{ChunkLines, position_of};
 use super::lines::{Along, Lines};
+use super::write::{LeafContent, Values};
 use crate::serial::run::{Run, Step};
 use crate::serial::set::Bitmap;
 use crate::serial::wide::{LANES, Task, Wide};
@@ -59,6 +60,19 @@ impl<'c> Content<'c> {
         (at(self.positions.first()), at(self.positions.last()))
     }
 
+    pub(in crate::serial) const fn present(&self) -> &Bitmap {
+        &self.present
+    }
+
+    pub(in crate::serial) const fn values(&self) -> &'c [u64] {
+        self.values
+    }
+
+    /// What its leaf is written from.
+    pub(in crate::serial) const fn leaf(&self, lines: &'c ChunkLines) -> LeafContent<'_> {
+        LeafContent { present: &self.present, lines, values: Values::All(self.values) }
+    }
+
     pub(super) const fn entries(&self) -> usize {
         self.values.len()
     }
@@ -100,22 +114,15 @@ impl Scratch {
         self.len += len;
     }
 
-    /// Takes the slots that do not hold `hole`; if none does, only notes that.
+    /// Takes the slots at `present`.
     #[expect(clippy::inline_always, reason = "compiled for the level of its caller")]
     #[inline(always)]
-    pub(in crate::serial) fn take<W: Wide>(&mut self, wide: W, slots: &[u64; SLOTS], hole: u64) {
-        self.clear();
+    pub(in crate::serial) fn take<W: Wide>(&mut self, wide: W, slots: &[u64; SLOTS], present: &Bitmap) {
+        self.present = *present;
+        self.len = 0;
         let (groups, _) = slots.as_chunks::<LANES>();
         let (each, _) = EACH.as_chunks::<LANES>();
-        for (word, group) in self.present.words_mut().iter_mut().zip(groups) {
-            *word = !wide.equal(group, hole);
-        }
-        if self.present == Bitmap::FULL {
-            // Whoever asks for the content finds it in the slots themselves.
-            self.len = SLOTS;
-            return;
-        }
-        for ((word, group), each) in self.present.words().iter().zip(groups).zip(each) {
+        for ((word, group), each) in present.words().iter().zip(groups).zip(each) {
             let places = self.values.get_mut(self.len..).and_then(|rest| rest.first_chunk_mut());
             let positions = self.positions.get_mut(self.len..).and_then(|rest| rest.first_chunk_mut());
             if let (Some(places), Some(positions)) = (places, positions) {
@@ -144,13 +151,6 @@ impl Scratch {
 
     pub(in crate::serial) const fn is_full(&self) -> bool {
         self.len == SLOTS
-    }
-
-    /// One run, which lies in the chunk, and nothing else.
-    pub(in crate::serial) fn all_of(&mut self, run: &Run) -> Option<Content<'_>> {
-        self.clear();
-        self.push(run);
-        self.content()
     }
 
     /// Makes every position present.
@@ -193,6 +193,17 @@ impl Scratch {
         let positions = if self.is_full() { &EACH } else { &self.positions };
         Some(Content { present: self.present, values, positions: positions.get(..self.len)? })
     }
+}
+
+/// The positions whose slots do not hold `hole`.
+#[expect(clippy::inline_always, reason = "compiled for the level of its caller")]
+#[inline(always)]
+pub(in crate::serial) fn present_in<W: Wide>(wide: W, slots: &[u64; SLOTS], hole: u64) -> Bitmap {
+    let mut present = Bitmap::default();
+    for (word, group) in present.words_mut().iter_mut().zip(slots.as_chunks::<LANES>().0) {
+        *word = !wide.equal(group, hole);
+    }
+    present
 }
 
 /// Takes the runs of neighbours in the chunk with this number, each as long as it can be within it.

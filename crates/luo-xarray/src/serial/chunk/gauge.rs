@@ -1,7 +1,8 @@
 //! Measuring a chunk, and choosing its form from what was measured.
 
-use super::content::Content;
+use super::content::{Content, SLOTS};
 use super::lines::{Along, Lines};
+use super::row::Row;
 use crate::serial::bits::{Alphabet, width_of};
 use crate::serial::run::{Run, Step};
 use crate::serial::wide::Wide;
@@ -28,7 +29,8 @@ pub(in crate::serial) struct ChunkStat {
 #[derive(Clone, Copy, Debug)]
 pub(in crate::serial) struct ChunkLines {
     pub(super) by_index: Lines,
-    pub(super) by_rank: Lines,
+    /// `None` if they are the same.
+    pub(super) by_rank: Option<Lines>,
 }
 
 /// How a chunk is written.
@@ -38,6 +40,17 @@ pub(in crate::serial) enum Form {
     Linear { value: u64, step: Step },
     /// As a leaf.
     Leaf(LeafShape),
+}
+
+impl ChunkLines {
+    /// One run of several entries.
+    fn one(entries: u32, step: Step) -> Self {
+        Self { by_index: Lines::one(entries, step), by_rank: None }
+    }
+
+    pub(super) fn by_rank(&self) -> &Lines {
+        self.by_rank.as_ref().unwrap_or(&self.by_index)
+    }
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -69,6 +82,24 @@ impl ChunkStat {
         }
     }
 
+    /// The measure of a row.
+    pub(in crate::serial) fn row(row: &Row) -> (Self, ChunkLines) {
+        let entries = row.present.len();
+        let lines = ChunkLines::one(entries, row.line.step());
+        (Self { entries, runs_at_least: row.groups(), ..Self::linear(&row.line) }, lines)
+    }
+
+    /// The lines and the values of a chunk that [`linear`](Self::linear) measured.
+    pub(in crate::serial) fn as_linear(&self) -> (ChunkLines, [u64; SLOTS]) {
+        let step = self.by_index.alphabet.step(0).unwrap_or(Step::Up);
+        let mut value = self.first_value.wrapping_sub(step.increment());
+        let values = core::array::from_fn(|_| {
+            value = value.wrapping_add(step.increment());
+            value
+        });
+        (ChunkLines::one(self.entries, step), values)
+    }
+
     /// Measures any chunk.
     #[expect(clippy::inline_always, reason = "compiled for the level of its caller")]
     #[inline(always)]
@@ -81,19 +112,20 @@ impl ChunkStat {
         // One run without letters takes the fewest bits that runs can: by rank could only take as many, and of equals
         // by index is taken.
         let settled = content.is_full() || by_index.runs == 1 && by_index.alphabet.width() == 0;
-        let by_rank = if settled { by_index } else { Lines::of(wide, content, Along::Rank, max) };
+        let by_rank = (!settled).then(|| Lines::of(wide, content, Along::Rank, max));
+        let lines = ChunkLines { by_index, by_rank };
         let stat = Self {
             number,
             min,
             max,
             first_value: content.values.first().copied().unwrap_or(0),
             entries: content.present.len(),
-            by_index: Count::of(&by_index),
-            by_rank: Count::of(&by_rank),
+            by_index: Count::of(&lines.by_index),
+            by_rank: Count::of(lines.by_rank()),
             // A run of neighbours is one by index and by rank too.
-            runs_at_least: content.present.groups().max(by_index.runs).max(by_rank.runs),
+            runs_at_least: content.present.groups().max(lines.by_index.runs).max(lines.by_rank().runs),
         };
-        (stat, ChunkLines { by_index, by_rank })
+        (stat, lines)
     }
 
     /// The smallest form, given the segment's reference. Of equals, the first of: by index, by rank, single; of

@@ -49,6 +49,19 @@ struct Carry {
 }
 
 impl Lines {
+    /// One run of several entries.
+    pub(super) fn one(entries: u32, step: Step) -> Self {
+        let mut lines = Self { runs: 1, ..Self::default() };
+        lines.starts.insert(0);
+        match step {
+            Step::Up => {}
+            Step::Down => lines.down.insert_range(1, entries - 1),
+            Step::Flat => lines.flat.insert_range(1, entries - 1),
+        }
+        lines.alphabet.insert(step);
+        lines
+    }
+
     /// `highest` is the highest value.
     #[expect(clippy::inline_always, reason = "compiled for the level of its caller")]
     #[inline(always)]
@@ -93,9 +106,10 @@ fn classes_at<W: Wide>(wide: W, content: &Content<'_>, along: Along, highest: u6
         values_copy = window_copy(content.values, from);
         &values_copy
     };
-    let positions = if along == Along::Rank || content.is_full() {
-        RANKS
-    } else if let Some(positions) = window(content.positions, from) {
+    if along == Along::Rank || content.is_full() {
+        return if highest >= WRAPS_FROM { careful(values, RANKS) } else { wide.neighbours(values) };
+    }
+    let positions = if let Some(positions) = window(content.positions, from) {
         positions
     } else {
         positions_copy = window_copy(content.positions, from);
@@ -103,9 +117,8 @@ fn classes_at<W: Wide>(wide: W, content: &Content<'_>, along: Along, highest: u6
     };
     let classes =
         if highest >= WRAPS_FROM { careful(values, positions) } else { wide.classes(values, positions) };
-    if along == Along::Neighbours && !content.is_full() {
-        // Positions of neighbours go up as ranks do.
-        return classes.only(wide.classes(positions, RANKS).up);
+    if along == Along::Neighbours {
+        return classes.only(wide.neighbours(positions).up);
     }
     classes
 }

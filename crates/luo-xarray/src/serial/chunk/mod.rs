@@ -11,20 +11,24 @@
 //! | values | runs times the width | first value of each run, less the reference |
 
 mod content;
-mod lines;
-mod gauge;
-mod read;
 mod decode;
+mod gauge;
+mod heads;
+mod lines;
+mod read;
+mod row;
 mod write;
 
 #[cfg(test)]
 mod tests;
 
-pub(super) use content::{Content, EachRun, SLOTS, Scratch, linear};
+pub(super) use content::{Content, EachRun, SLOTS, Scratch, linear, present_in};
 pub(super) use decode::Decoder;
 pub(super) use gauge::{ChunkLines, ChunkStat, Form};
+pub(super) use heads::{Heads, HeadsOf};
 pub(super) use read::{Leaf, LeafRuns};
-pub(super) use write::{Room, write_leaf};
+pub(super) use row::Row;
+pub(super) use write::{LeafContent, Room, Values, write_leaf};
 
 use super::CHUNK_LEN;
 use super::set::Shape;

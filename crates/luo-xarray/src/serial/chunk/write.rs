@@ -1,6 +1,6 @@
 //! Writing a leaf.
 
-use super::content::{Content, SLOTS};
+use super::content::SLOTS;
 use super::gauge::ChunkLines;
 use super::lines::Lines;
 use crate::serial::bits::{Fields, LEAF_WORDS};
@@ -11,6 +11,23 @@ use crate::serial::wire::{LeafOrder, LeafShape};
 /// Room for the fields of one width. It can be used for one leaf after the other.
 pub(in crate::serial) type Room = [u64; SLOTS];
 
+/// The entries of a chunk, as its leaf needs them.
+#[derive(Clone, Copy, Debug)]
+pub(in crate::serial) struct LeafContent<'c> {
+    pub(in crate::serial) present: &'c Bitmap,
+    pub(in crate::serial) lines: &'c ChunkLines,
+    pub(in crate::serial) values: Values<'c>,
+}
+
+/// Values of a chunk.
+#[derive(Clone, Copy, Debug)]
+pub(in crate::serial) enum Values<'c> {
+    /// Of all entries, by rank.
+    All(&'c [u64]),
+    /// The first of each run, along what the leaf is written by.
+    Heads(&'c [u64]),
+}
+
 /// Writes the leaf of a chunk. `reference` is the segment's, `min` the chunk's lowest value.
 #[expect(clippy::inline_always, reason = "compiled for the level of its caller")]
 #[inline(always)]
@@ -18,69 +35,68 @@ pub(in crate::serial) fn write_leaf<W: Wide>(
     wide: W,
     shape: &LeafShape,
     (segment, min): (u64, u64),
-    content: &Content<'_>,
-    lines: &ChunkLines,
+    content: LeafContent<'_>,
     fields: &mut Fields,
     room: &mut Room,
 ) {
+    let LeafContent { present, lines, values } = content;
     let mut reference = segment;
     if shape.own_reference {
         reference = min;
         fields.put(reference, u64::BITS);
     }
-    if !content.is_full() {
-        let named = if shape.names_holes() { content.present.complement() } else { content.present };
+    let is_full = *present == Bitmap::FULL;
+    if !is_full {
+        let named = if shape.names_holes() { present.complement() } else { *present };
         shape.presence().write(&named, fields);
     }
-    let (values, shape_of_starts) = (content.values, shape.starts());
-    let runs = match shape.order {
-        LeafOrder::Single => {
-            for (place, value) in room.iter_mut().zip(values) {
-                *place = value.wrapping_sub(reference);
-            }
+    let lines = match shape.order {
+        LeafOrder::Single => None,
+        LeafOrder::Index => Some(&lines.by_index),
+        LeafOrder::Rank => Some(lines.by_rank()),
+    };
+    if let Some(lines) = lines {
+        let along_index = shape.order == LeafOrder::Index && !is_full;
+        let starts = if along_index { at_positions(wide, &lines.starts, present) } else { lines.starts };
+        shape.starts().write(&starts, fields);
+        steps(wide, shape, lines, fields, room);
+    }
+    let runs = match (values, lines) {
+        (Values::All(values), Some(lines)) => gather(values, &lines.starts, room),
+        (Values::All(values) | Values::Heads(values), _) => {
+            room.iter_mut().zip(values).for_each(|(place, value)| *place = *value);
             values.len()
-        }
-        LeafOrder::Index => {
-            let starts = &lines.by_index.starts;
-            let starts = if content.is_full() { *starts } else { at_positions(starts, content.positions) };
-            shape_of_starts.write(&starts, fields);
-            steps(wide, shape, &lines.by_index, fields, room);
-            gather(values, &lines.by_index.starts, reference, room)
-        }
-        LeafOrder::Rank => {
-            shape_of_starts.write(&lines.by_rank.starts, fields);
-            steps(wide, shape, &lines.by_rank, fields, room);
-            gather(values, &lines.by_rank.starts, reference, room)
         }
     };
     assert!(runs == shape.runs as usize, "a chunk is written as it was measured");
-    fields.put_all(room.split_at(runs).0, shape.width);
+    let (values, _) = room.split_at_mut(runs);
+    for value in &mut *values {
+        *value = value.wrapping_sub(reference);
+    }
+    fields.put_all(values, shape.width);
 }
 
 /// The positions of the entries with these ranks.
-fn at_positions(ranks: &Bitmap, positions: &[u64]) -> Bitmap {
+#[expect(clippy::inline_always, reason = "compiled for the level of its caller")]
+#[inline(always)]
+fn at_positions<W: Wide>(wide: W, ranks: &Bitmap, present: &Bitmap) -> Bitmap {
     let mut at = Bitmap::default();
-    for (word, positions) in ranks.words().iter().zip(positions.chunks(LANES)) {
-        let mut word = *word;
-        while word != 0 {
-            if let Some(&position) = positions.get(word.trailing_zeros() as usize) {
-                at.insert(u32::try_from(position).unwrap_or(0)); // below 512
-            }
-            word &= word - 1;
-        }
+    let mut rank = 0;
+    for (place, word) in at.words_mut().iter_mut().zip(present.words()) {
+        *place = wide.deposit(ranks.from(rank), *word);
+        rank += word.count_ones();
     }
     at
 }
 
-/// The values at these ranks, together, less the reference; how many.
+/// The values at these ranks, together; how many.
 #[inline]
-fn gather(values: &[u64], ranks: &Bitmap, reference: u64, room: &mut Room) -> usize {
+pub(super) fn gather(values: &[u64], ranks: &Bitmap, room: &mut [u64]) -> usize {
     let mut len = 0;
     for (word, values) in ranks.words().iter().zip(values.chunks(LANES)) {
         let (mut word, count) = (*word, word.count_ones() as usize);
         for place in room.get_mut(len..len + count).unwrap_or_default() {
-            let value = values.get(word.trailing_zeros() as usize).copied().unwrap_or(0);
-            *place = value.wrapping_sub(reference);
+            *place = values.get(word.trailing_zeros() as usize).copied().unwrap_or(0);
             word &= word - 1;
         }
         len += count;

@@ -1,25 +1,11 @@
-//! Measuring a segment, and choosing between a table and lists.
+//! What is measured of a segment, and the choice between a table and lists.
 
-use alloc::vec::Vec;
-
-use super::source::{Loaded, Source};
-use crate::serial::chunk::{ChunkLines, ChunkStat, Form, Scratch};
+use crate::serial::chunk::ChunkStat;
 use crate::serial::list::ListGauge;
 use crate::serial::run::{Joiner, Run};
-use crate::serial::wide::Wide;
 use crate::serial::wire::RECORD_WORDS;
 use crate::serial::words::WORD_BYTES;
 use crate::serial::{CHUNK_SHIFT, LIST_RUNS, TABLE_RUNS_MIN, TABLE_SURPLUS, TABLE_WEIGHT};
-
-/// All that has to be known of a segment before its table is written.
-#[derive(Debug)]
-pub(in crate::serial) struct TablePlan {
-    pub(super) extent: Extent,
-    /// The chunks that have entries, ascending, and how each is written.
-    pub(super) chunks: Vec<(ChunkStat, Form)>,
-    /// The runs of those chunks, by number, that were loaded as [`Loaded::Mixed`].
-    pub(super) lines: Vec<(u64, ChunkLines)>,
-}
 
 /// What a segment's table says of its whole.
 #[derive(Clone, Copy, Debug)]
@@ -47,13 +33,6 @@ pub(in crate::serial) struct Bounds {
 pub(in crate::serial) struct ListEstimate {
     joiner: Joiner,
     gauge: ListGauge,
-}
-
-/// What is to become of a segment.
-pub(in crate::serial) enum Judged {
-    Table(TablePlan),
-    /// Its runs go into lists. They are these, if that is known.
-    Lists(Option<Vec<Run>>),
 }
 
 impl Extent {
@@ -124,89 +103,6 @@ impl ListEstimate {
         }
         let runs = self.gauge.runs();
         takes_table(table_bytes, runs, list_bytes(runs, u64::from(self.gauge.head().run_bits())))
-    }
-}
-
-impl TablePlan {
-    /// Measures a segment.
-    #[expect(clippy::inline_always, reason = "compiled for the level of its caller")]
-    #[inline(always)]
-    pub(in crate::serial) fn judge<S: Source, W: Wide>(wide: W, source: &S) -> Judged {
-        let mut scratch = Scratch::default();
-        let mut rows = Rows { runs: Some(Vec::new()), joiner: Joiner::new() };
-        let (mut extent, mut bounds) = (Extent::EMPTY, Bounds::default());
-        let (mut stats, mut lines) = (Vec::new(), Vec::new());
-        for number in source.chunks() {
-            let stat = match source.load(wide, number, &mut scratch) {
-                Loaded::Absent => continue,
-                Loaded::Linear(run) => {
-                    rows.push(run);
-                    let stat = ChunkStat::linear(&run);
-                    extent.add(&stat, run.first(), run.last());
-                    stat
-                }
-                Loaded::Mixed(content) => {
-                    rows.runs = None;
-                    let (stat, found) = ChunkStat::of(wide, number, &content);
-                    lines.push((number, found));
-                    let (first, last) = content.ends(number);
-                    extent.add(&stat, first, last);
-                    stat
-                }
-            };
-            bounds.add(&stat);
-            stats.push(stat);
-        }
-        let rows = rows.finish();
-        if rows.as_ref().is_some_and(|rows| rows.len() < TABLE_RUNS_MIN) {
-            return Judged::Lists(rows);
-        }
-        let chunks: Vec<_> = stats.into_iter().map(|stat| (stat, stat.form(extent.reference))).collect();
-        let plan = Self { extent, chunks, lines };
-        let table_bytes = plan.bytes();
-        let count = || {
-            let mut estimate = ListEstimate::default();
-            match &rows {
-                Some(rows) => rows.iter().for_each(|run| estimate.push(*run)),
-                None => source.each_run(|run| estimate.push(run)),
-            }
-            estimate.take_table(table_bytes)
-        };
-        if bounds.surely_take_table(extent.first, table_bytes) || count() {
-            Judged::Table(plan)
-        } else {
-            Judged::Lists(rows)
-        }
-    }
-
-    /// Bytes of the record and the body.
-    fn bytes(&self) -> u64 {
-        let leaves = self.chunks.iter().map(|(_, form)| match form {
-            Form::Linear { .. } => 0,
-            Form::Leaf(shape) => u64::from(shape.bits()),
-        });
-        self.extent.table_bytes(leaves.sum())
-    }
-}
-
-/// The runs of a segment whose chunks are all linear or absent.
-struct Rows {
-    runs: Option<Vec<Run>>,
-    joiner: Joiner,
-}
-
-impl Rows {
-    #[inline]
-    fn push(&mut self, run: Run) {
-        if let Some(runs) = &mut self.runs {
-            runs.extend(self.joiner.push(run));
-        }
-    }
-
-    fn finish(mut self) -> Option<Vec<Run>> {
-        let mut runs = self.runs?;
-        runs.extend(self.joiner.finish());
-        Some(runs)
     }
 }
 

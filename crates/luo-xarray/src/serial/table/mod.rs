@@ -6,12 +6,14 @@
 //! The record's reference is the lowest value of the segment.
 
 mod gauge;
+mod plan;
 mod read;
 mod source;
 mod stream;
 mod write;
 
-pub(super) use gauge::{Bounds, Extent, Judged, ListEstimate, TablePlan};
+pub(super) use gauge::{Bounds, Extent, ListEstimate};
+pub(super) use plan::TablePlan;
 pub(super) use read::{Chunk, Table, TableRuns};
 pub(super) use source::{Slots, Source};
 pub(super) use stream::SegmentGauge;

@@ -2,8 +2,9 @@
 
 use core::ops::RangeInclusive;
 
-use crate::serial::chunk::{Content, EachRun, SLOTS, Scratch, linear};
+use crate::serial::chunk::{Content, EachRun, Row, SLOTS, Scratch, linear, present_in};
 use crate::serial::run::{Joiner, Run};
+use crate::serial::set::Bitmap;
 use crate::serial::wide::{Task, Wide, best};
 use crate::serial::{CHUNK_LEN, CHUNK_SHIFT};
 
@@ -15,6 +16,15 @@ pub(in crate::serial) trait Source {
     /// What is in a chunk. To be inlined, so that it is compiled for the level of its caller.
     fn load<'c, W: Wide>(&'c self, wide: W, number: u64, scratch: &'c mut Scratch) -> Loaded<'c>;
 
+    /// All entries of a chunk whose [`load`](Self::load) found entries at `present`.
+    fn reload<'c, W: Wide>(
+        &'c self,
+        wide: W,
+        number: u64,
+        present: &Bitmap,
+        scratch: &'c mut Scratch,
+    ) -> Option<Content<'c>>;
+
     /// All runs of neighbours, ascending.
     fn each_run(&self, take: impl FnMut(Run));
 }
@@ -24,7 +34,9 @@ pub(in crate::serial) enum Loaded<'c> {
     Absent,
     /// One run over all indices.
     Linear(Run),
-    /// Anything, even that.
+    /// One run over some indices.
+    Row(Row),
+    /// Anything, even these.
     Mixed(Content<'c>),
 }
 
@@ -62,6 +74,21 @@ impl Source for &[Run] {
         scratch.content().map_or(Loaded::Absent, Loaded::Mixed)
     }
 
+    #[expect(clippy::inline_always, reason = "compiled for the level of its caller")]
+    #[inline(always)]
+    fn reload<'c, W: Wide>(
+        &'c self,
+        wide: W,
+        number: u64,
+        _: &Bitmap,
+        scratch: &'c mut Scratch,
+    ) -> Option<Content<'c>> {
+        match self.load(wide, number, scratch) {
+            Loaded::Mixed(content) => Some(content),
+            _ => None,
+        }
+    }
+
     fn each_run(&self, mut take: impl FnMut(Run)) {
         let mut joiner = Joiner::new();
         self.iter().filter_map(|run| joiner.push(*run)).for_each(&mut take);
@@ -82,13 +109,32 @@ impl Source for Slots<'_> {
         if let Some(run) = linear(slots, number, self.hole) {
             return Loaded::Linear(run);
         }
-        if let Some(hole) = self.hole {
-            scratch.take(wide, slots, hole);
-            if !scratch.is_full() {
-                return scratch.content().map_or(Loaded::Absent, Loaded::Mixed);
-            }
+        let present = self.hole.map_or(Bitmap::FULL, |hole| present_in(wide, slots, hole));
+        if present == Bitmap::FULL {
+            return Loaded::Mixed(Content::full(slots));
         }
-        Loaded::Mixed(Content::full(slots))
+        if let Some(row) = Row::of(wide, slots, &present, number << CHUNK_SHIFT) {
+            return Loaded::Row(row);
+        }
+        scratch.take(wide, slots, &present);
+        scratch.content().map_or(Loaded::Absent, Loaded::Mixed)
+    }
+
+    #[expect(clippy::inline_always, reason = "compiled for the level of its caller")]
+    #[inline(always)]
+    fn reload<'c, W: Wide>(
+        &'c self,
+        wide: W,
+        number: u64,
+        present: &Bitmap,
+        scratch: &'c mut Scratch,
+    ) -> Option<Content<'c>> {
+        let slots = self.chunks.get(luo_kho::ByteLen::new(number - self.first).as_usize())?;
+        if *present == Bitmap::FULL {
+            return Some(Content::full(slots));
+        }
+        scratch.take(wide, slots, present);
+        scratch.content()
     }
 
     fn each_run(&self, take: impl FnMut(Run)) {
@@ -116,6 +162,7 @@ impl<T: FnMut(Run)> Task for EachOf<'_, T> {
             match slots.load(wide, number, &mut scratch) {
                 Loaded::Absent => {}
                 Loaded::Linear(run) => push(run),
+                Loaded::Row(row) => row.each_run(&mut push),
                 Loaded::Mixed(content) => EachRun { number, content: &content, take: &mut push }.run(wide),
             }
         }

@@ -80,6 +80,36 @@ fn patterns_at_any_place() {
     }
 }
 
+/// A chunk of slots of some kind: on a line or nearly so, with holes or without, anything, or nothing.
+fn any_chunk(dice: &mut Dice) -> Vec<u64> {
+    let step = [1, u64::MAX, 0][usize::try_from(dice.below(3)).unwrap()];
+    let first = [1 << 22, 1 << 61, 600, u64::MAX - 600][usize::try_from(dice.below(4)).unwrap()];
+    let mut slots: Vec<u64> = (0..512_u64).map(|at| first.wrapping_add(at.wrapping_mul(step))).collect();
+    let kind = dice.below(8);
+    match kind {
+        0 => slots.fill(HOLE),
+        1 => slots.iter_mut().for_each(|slot| *slot = first ^ dice.below(1 << 20)),
+        2 => slots[usize::try_from(dice.below(512)).unwrap()] ^= 1,
+        _ => {}
+    }
+    if kind > 1 && dice.one_in(2) {
+        let (often, from) = (2 + dice.below(60), usize::try_from(dice.below(513)).unwrap());
+        slots[from..].iter_mut().filter(|_| dice.one_in(often)).for_each(|slot| *slot = HOLE);
+        slots[..from].iter_mut().filter(|_| dice.one_in(9)).for_each(|slot| *slot = HOLE);
+    }
+    slots
+}
+
+/// Whole segments take a way of their own.
+#[test]
+fn segments_of_any_chunks() {
+    for seed in 0..4 {
+        let mut dice = Dice(seed);
+        let slots: Vec<u64> = (0..1024).flat_map(|_| any_chunk(&mut dice)).collect();
+        check(seed << 18, &slots, Some(HOLE));
+    }
+}
+
 #[test]
 fn holes_are_what_the_caller_says() {
     let slots: Vec<u64> = (0..2000).map(|at| at % 5).collect();

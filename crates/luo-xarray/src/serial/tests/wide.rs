@@ -19,8 +19,11 @@ struct All<'s> {
 #[derive(Debug, PartialEq, Eq)]
 struct Found {
     equal: u64,
+    on_line: [u64; 3],
     classes: crate::serial::wide::Classes,
+    neighbours: crate::serial::wide::Classes,
     extracted: u64,
+    deposited: u64,
     ones: Vec<u32>,
     compressed: Vec<u64>,
 }
@@ -37,8 +40,11 @@ impl Task for All<'_> {
         wide.compress(lanes, word, &mut compressed);
         Found {
             equal: wide.equal(lanes, value),
+            on_line: [0, 1, u64::MAX].map(|increment| wide.on_line(lanes, value, increment)),
             classes: wide.classes(slots, positions),
+            neighbours: wide.neighbours(slots),
             extracted: wide.extract(value, word),
+            deposited: wide.deposit(value, word),
             ones: (0..word.count_ones()).map(|n| wide.nth_one(word, n)).collect(),
             compressed: compressed[..word.count_ones() as usize].to_vec(),
         }

@@ -33,12 +33,21 @@ pub(super) trait Wide: Copy {
     /// Which slots hold `value`, bit by bit.
     fn equal(self, slots: &[u64; LANES], value: u64) -> u64;
 
+    /// Which slots hold `first` plus `increment` times their number, bit by bit. Values wrap.
+    fn on_line(self, slots: &[u64; LANES], first: u64, increment: u64) -> u64;
+
     /// Classes of entries 1 to 64, each from the one before it. Positions ascend and are at most 511. Values wrap: the
     /// caller knows that none is within 512 of the end of u64.
     fn classes(self, values: &[u64; LANES + 1], positions: &[u64; LANES + 1]) -> Classes;
 
+    /// [`classes`](Self::classes) of entries whose positions go up by one each.
+    fn neighbours(self, values: &[u64; LANES + 1]) -> Classes;
+
     /// The bits of `word` at the ones of `mask`, moved together.
     fn extract(self, word: u64, mask: u64) -> u64;
+
+    /// The lowest bits of `word`, moved to the ones of `mask`.
+    fn deposit(self, word: u64, mask: u64) -> u64;
 
     /// The bit number of one number `n`, from 0, of a word that has more than n.
     fn nth_one(self, word: u64, n: u32) -> u32;

@@ -13,6 +13,14 @@ impl Wide for Portable {
     }
 
     #[inline]
+    fn on_line(self, slots: &[u64; LANES], first: u64, increment: u64) -> u64 {
+        let line = (0_u64..).map(|at| first.wrapping_add(at.wrapping_mul(increment)));
+        (0..)
+            .zip(slots.iter().zip(line))
+            .fold(0, |on, (at, (slot, value))| on | u64::from(*slot == value) << at)
+    }
+
+    #[inline]
     fn classes(self, values: &[u64; LANES + 1], positions: &[u64; LANES + 1]) -> Classes {
         let (_, next_values) = values.split_at(1);
         let (_, next_positions) = positions.split_at(1);
@@ -28,6 +36,18 @@ impl Wide for Portable {
     }
 
     #[inline]
+    fn neighbours(self, values: &[u64; LANES + 1]) -> Classes {
+        let mut classes = Classes::default();
+        for (at, (from, to)) in (0..).zip(values.iter().zip(values.split_at(1).1)) {
+            let change = to.wrapping_sub(*from);
+            classes.up |= u64::from(change == 1) << at;
+            classes.down |= u64::from(change == u64::MAX) << at;
+            classes.flat |= u64::from(change == 0) << at;
+        }
+        classes
+    }
+
+    #[inline]
     fn extract(self, word: u64, mut mask: u64) -> u64 {
         let (mut extracted, mut at) = (0, 0);
         while mask != 0 {
@@ -36,6 +56,17 @@ impl Wide for Portable {
             at += 1;
         }
         extracted
+    }
+
+    #[inline]
+    fn deposit(self, mut word: u64, mut mask: u64) -> u64 {
+        let mut deposited = 0;
+        while mask != 0 {
+            deposited |= (word & 1) << mask.trailing_zeros();
+            mask &= mask - 1;
+            word >>= 1;
+        }
+        deposited
     }
 
     #[inline]

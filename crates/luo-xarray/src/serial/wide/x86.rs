@@ -5,10 +5,12 @@
 #![expect(unsafe_code, reason = "instructions that were found when the program runs")]
 
 use core::arch::x86_64::{
-    __m256i, __m512i, _mm256_add_epi64, _mm256_castsi256_pd, _mm256_cmpeq_epi64, _mm256_loadu_si256,
-    _mm256_movemask_pd, _mm256_set1_epi64x, _mm256_setzero_si256, _mm256_sub_epi64, _mm512_add_epi64,
-    _mm512_cmpeq_epi64_mask, _mm512_loadu_si512, _mm512_maskz_compress_epi64, _mm512_set1_epi64,
-    _mm512_storeu_si512, _mm512_sub_epi64, _mm512_test_epi64_mask, _pdep_u64, _pext_u64,
+    __m256i, __m512i, _mm_unpacklo_epi64, _mm256_add_epi64, _mm256_castsi256_pd, _mm256_cmpeq_epi64,
+    _mm256_loadu_si256, _mm256_movemask_pd, _mm256_set_m128i, _mm256_set1_epi64x, _mm256_setzero_si256,
+    _mm256_sub_epi64, _mm512_add_epi64, _mm512_castsi256_si512, _mm512_cmpeq_epi8_mask,
+    _mm512_cvtsepi64_epi8, _mm512_inserti64x4, _mm512_loadu_si512, _mm512_maskz_compress_epi64,
+    _mm512_set1_epi8, _mm512_set1_epi64, _mm512_setzero_si512, _mm512_storeu_si512, _mm512_sub_epi64,
+    _mm512_testn_epi8_mask, _mm512_xor_si512, _pdep_u64, _pext_u64,
 };
 use std::arch::is_x86_feature_detected;
 
@@ -85,15 +87,33 @@ impl Wide for Avx2 {
     }
 
     #[inline]
+    fn on_line(self, slots: &[u64; LANES], first: u64, increment: u64) -> u64 {
+        // SAFETY: the invariant of `Avx2` names AVX2.
+        unsafe { on_line_avx2(slots, first, increment) }
+    }
+
+    #[inline]
     fn classes(self, values: &[u64; LANES + 1], positions: &[u64; LANES + 1]) -> Classes {
         // SAFETY: the invariant of `Avx2` names AVX2.
         unsafe { classes_avx2(values, positions) }
     }
 
     #[inline]
+    fn neighbours(self, values: &[u64; LANES + 1]) -> Classes {
+        // SAFETY: the invariant of `Avx2` names AVX2.
+        unsafe { neighbours_avx2(values) }
+    }
+
+    #[inline]
     fn extract(self, word: u64, mask: u64) -> u64 {
         // SAFETY: the invariant of `Avx2` names BMI2.
         unsafe { _pext_u64(word, mask) }
+    }
+
+    #[inline]
+    fn deposit(self, word: u64, mask: u64) -> u64 {
+        // SAFETY: the invariant of `Avx2` names BMI2.
+        unsafe { _pdep_u64(word, mask) }
     }
 
     #[inline]
@@ -111,19 +131,36 @@ impl Wide for Avx2 {
 impl Wide for Avx512 {
     #[inline]
     fn equal(self, slots: &[u64; LANES], value: u64) -> u64 {
-        // SAFETY: the invariant of `Avx512` names AVX512F.
+        // SAFETY: the invariant of `Avx512` names AVX512F and AVX512BW.
         unsafe { equal_avx512(slots, value) }
     }
 
     #[inline]
+    fn on_line(self, slots: &[u64; LANES], first: u64, increment: u64) -> u64 {
+        // SAFETY: the invariant of `Avx512` names AVX512F and AVX512BW.
+        unsafe { on_line_avx512(slots, first, increment) }
+    }
+
+    #[inline]
     fn classes(self, values: &[u64; LANES + 1], positions: &[u64; LANES + 1]) -> Classes {
-        // SAFETY: the invariant of `Avx512` names AVX512F.
+        // SAFETY: the invariant of `Avx512` names AVX512F and AVX512BW.
         unsafe { classes_avx512(values, positions) }
+    }
+
+    #[inline]
+    fn neighbours(self, values: &[u64; LANES + 1]) -> Classes {
+        // SAFETY: the invariant of `Avx512` names AVX512F and AVX512BW.
+        unsafe { neighbours_avx512(values) }
     }
 
     #[inline]
     fn extract(self, word: u64, mask: u64) -> u64 {
         self.0.extract(word, mask)
+    }
+
+    #[inline]
+    fn deposit(self, word: u64, mask: u64) -> u64 {
+        self.0.deposit(word, mask)
     }
 
     #[inline]
@@ -168,13 +205,70 @@ fn equal_avx2(slots: &[u64; LANES], value: u64) -> u64 {
     (0..).step_by(4).zip(bits).fold(0, |equal, (at, bits)| equal | bits << at)
 }
 
+/// 64 lanes.
+type Lanes = [__m512i; 8];
+
+/// 64 lanes, each in a byte that holds the same number if that is between -128 and 127, and else the nearer of these.
 #[inline]
 #[target_feature(enable = "avx512f")]
+fn narrow(lanes: &Lanes) -> __m512i {
+    let [v0, v1, v2, v3, v4, v5, v6, v7] = lanes.map(|eight| _mm512_cvtsepi64_epi8(eight));
+    let low = _mm256_set_m128i(_mm_unpacklo_epi64(v2, v3), _mm_unpacklo_epi64(v0, v1));
+    let high = _mm256_set_m128i(_mm_unpacklo_epi64(v6, v7), _mm_unpacklo_epi64(v4, v5));
+    _mm512_inserti64x4::<1>(_mm512_castsi256_si512(low), high)
+}
+
+/// 64 bits, one for each lane that is zero.
+#[inline]
+#[target_feature(enable = "avx512f,avx512bw")]
+fn zeros(lanes: &Lanes) -> u64 {
+    let bytes = narrow(lanes);
+    _mm512_testn_epi8_mask(bytes, bytes)
+}
+
+/// Eight steps of eight slots.
+#[inline]
+fn eights(slots: &[u64; LANES]) -> &[[u64; 8]; 8] {
+    zerocopy::transmute_ref!(slots)
+}
+
+#[inline]
+#[target_feature(enable = "avx512f,avx512bw")]
 fn equal_avx512(slots: &[u64; LANES], value: u64) -> u64 {
     let wanted = _mm512_set1_epi64(value.cast_signed());
-    let (eights, _) = slots.as_chunks::<8>();
-    let bits = eights.iter().map(|eight| u64::from(_mm512_cmpeq_epi64_mask(load8(eight), wanted)));
-    (0..).step_by(8).zip(bits).fold(0, |equal, (at, bits)| equal | bits << at)
+    zeros(&eights(slots).each_ref().map(|eight| _mm512_xor_si512(load8(eight), wanted)))
+}
+
+/// The first `N` values of a line.
+#[inline]
+fn line<const N: usize>(first: u64, increment: u64) -> [u64; N] {
+    core::array::from_fn(|at| first.wrapping_add((at as u64).wrapping_mul(increment)))
+}
+
+#[inline]
+#[target_feature(enable = "avx2")]
+fn on_line_avx2(slots: &[u64; LANES], first: u64, increment: u64) -> u64 {
+    let mut values = load4(&line(first, increment));
+    let further = _mm256_set1_epi64x(increment.wrapping_mul(4).cast_signed());
+    let (fours, _) = slots.as_chunks::<4>();
+    let mut on = 0;
+    for (at, four) in (0..).step_by(4).zip(fours) {
+        on |= bits_of(_mm256_cmpeq_epi64(load4(four), values)) << at;
+        values = _mm256_add_epi64(values, further);
+    }
+    on
+}
+
+#[inline]
+#[target_feature(enable = "avx512f,avx512bw")]
+fn on_line_avx512(slots: &[u64; LANES], first: u64, increment: u64) -> u64 {
+    let mut values = load8(&line(first, increment));
+    let further = _mm512_set1_epi64(increment.wrapping_mul(8).cast_signed());
+    zeros(&eights(slots).each_ref().map(|eight| {
+        let differing = _mm512_xor_si512(load8(eight), values);
+        values = _mm512_add_epi64(values, further);
+        differing
+    }))
 }
 
 /// All of an array but the first and all but the last, in pieces of `N`.
@@ -202,20 +296,51 @@ fn classes_avx2(values: &[u64; LANES + 1], positions: &[u64; LANES + 1]) -> Clas
 }
 
 #[inline]
-#[target_feature(enable = "avx512f")]
-fn classes_avx512(values: &[u64; LANES + 1], positions: &[u64; LANES + 1]) -> Classes {
+#[target_feature(enable = "avx2")]
+fn neighbours_avx2(values: &[u64; LANES + 1]) -> Classes {
     let mut classes = Classes::default();
-    for (at, ((from, to), (before, here))) in
-        (0..).step_by(8).zip(pairs::<8>(values).zip(pairs::<8>(positions)))
-    {
-        let change = _mm512_sub_epi64(load8(to), load8(from));
-        let distance = _mm512_sub_epi64(load8(here), load8(before));
-        let sum = _mm512_add_epi64(change, distance);
-        classes.up |= u64::from(_mm512_cmpeq_epi64_mask(change, distance)) << at;
-        classes.down |= u64::from(!_mm512_test_epi64_mask(sum, sum)) << at;
-        classes.flat |= u64::from(!_mm512_test_epi64_mask(change, change)) << at;
+    let (zero, one, less_one) = (_mm256_setzero_si256(), _mm256_set1_epi64x(1), _mm256_set1_epi64x(-1));
+    for (at, (from, to)) in (0..).step_by(4).zip(pairs::<4>(values)) {
+        let change = _mm256_sub_epi64(load4(to), load4(from));
+        classes.up |= bits_of(_mm256_cmpeq_epi64(change, one)) << at;
+        classes.down |= bits_of(_mm256_cmpeq_epi64(change, less_one)) << at;
+        classes.flat |= bits_of(_mm256_cmpeq_epi64(change, zero)) << at;
     }
     classes
+}
+
+/// From each of an array to the next.
+#[inline]
+#[target_feature(enable = "avx512f")]
+fn changes(all: &[u64; LANES + 1]) -> Lanes {
+    let mut changes = [_mm512_setzero_si512(); 8];
+    for (change, (from, to)) in changes.iter_mut().zip(pairs::<8>(all)) {
+        *change = _mm512_sub_epi64(load8(to), load8(from));
+    }
+    changes
+}
+
+#[inline]
+#[target_feature(enable = "avx512f,avx512bw")]
+fn classes_avx512(values: &[u64; LANES + 1], positions: &[u64; LANES + 1]) -> Classes {
+    let flat = changes(values);
+    let (mut up, mut down) = (flat, flat);
+    for ((up, down), distance) in up.iter_mut().zip(&mut down).zip(changes(positions)) {
+        *up = _mm512_sub_epi64(*up, distance);
+        *down = _mm512_add_epi64(*down, distance);
+    }
+    Classes { up: zeros(&up), down: zeros(&down), flat: zeros(&flat) }
+}
+
+#[inline]
+#[target_feature(enable = "avx512f,avx512bw")]
+fn neighbours_avx512(values: &[u64; LANES + 1]) -> Classes {
+    let changes = narrow(&changes(values));
+    Classes {
+        up: _mm512_cmpeq_epi8_mask(changes, _mm512_set1_epi8(1)),
+        down: _mm512_cmpeq_epi8_mask(changes, _mm512_set1_epi8(-1)),
+        flat: _mm512_testn_epi8_mask(changes, changes),
+    }
 }
 
 #[inline]
