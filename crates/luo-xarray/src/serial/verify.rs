@@ -13,7 +13,7 @@ use super::iter::Pieces;
 use super::list::{ListImage, ListPacker};
 
 use super::bits::Fields;
-use super::chunk::{ChunkStat, Decoder, Form, Room, SLOTS, Scratch, write_leaf};
+use super::chunk::{ChunkLines, ChunkStat, Decoder, Form, Room, SLOTS, Scratch, write_leaf};
 use super::segment_of;
 use super::table::{Bounds, Chunk, Extent, ListEstimate, SegmentGauge, Table};
 use super::view::{Content, SerialView};
@@ -77,17 +77,22 @@ impl Task for Reencode<'_, '_> {
         let Self(table) = self;
         let (mut extent, mut bounds, mut bits) = (Extent::EMPTY, Bounds::default(), 0);
         let (mut decoder, mut scratch) = (Decoder::default(), Scratch::default());
-        let (mut fields, mut room): (Fields, Room) = (Fields::default(), [0; SLOTS]);
+        let (mut lines, mut fields) = (ChunkLines::default(), Fields::default());
+        let mut room: Room = [0; SLOTS];
         for number in table.chunks() {
             let at = bits;
-            let (stat, first, last) = match table.chunk(number)? {
+            let (stat, form, first, last) = match table.chunk(number)? {
                 Chunk::Absent => continue,
-                Chunk::Linear(run) => (ChunkStat::linear(&run), run.first(), run.last()),
+                Chunk::Linear(run) => {
+                    let stat = ChunkStat::linear(&run);
+                    (stat, stat.form(table.reference()), run.first(), run.last())
+                }
                 Chunk::Leaf(leaf) => {
                     leaf.decode(wide, &mut decoder, &mut scratch)?;
                     let content = scratch.content().ok_or("a leaf without an entry")?;
-                    let (stat, lines) = ChunkStat::of(wide, number, &content);
-                    let Form::Leaf(shape) = stat.form(table.reference()) else {
+                    let stat = ChunkStat::of(wide, number, &content, &mut lines);
+                    let form = stat.form(table.reference());
+                    let Form::Leaf(shape) = form else {
                         return Err(Flaw::Other(DIFFERS));
                     };
                     let at = table.leaves() + at;
@@ -98,10 +103,10 @@ impl Task for Reencode<'_, '_> {
                         return Err(Flaw::Other(DIFFERS));
                     }
                     let (first, last) = content.ends(number);
-                    (stat, first, last)
+                    (stat, form, first, last)
                 }
             };
-            if stat.form(table.reference()).word(&mut bits).encode() != table.word(number)? {
+            if form.word(&mut bits).encode() != table.word(number)? {
                 return Err(Flaw::Other(DIFFERS));
             }
             bounds.add(&stat);

@@ -26,7 +26,7 @@ pub(in crate::serial) struct ChunkStat {
 }
 
 /// The runs of a chunk, counted along the index and along the rank.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, Default)]
 pub(in crate::serial) struct ChunkLines {
     pub(super) by_index: Lines,
     /// `None` if they are the same.
@@ -103,18 +103,26 @@ impl ChunkStat {
     /// Measures any chunk.
     #[expect(clippy::inline_always, reason = "compiled for the level of its caller")]
     #[inline(always)]
-    pub(in crate::serial) fn of<W: Wide>(wide: W, number: u64, content: &Content<'_>) -> (Self, ChunkLines) {
+    pub(in crate::serial) fn of<W: Wide>(
+        wide: W,
+        number: u64,
+        content: &Content<'_>,
+        lines: &mut ChunkLines,
+    ) -> Self {
         let (min, max) = content
             .values
             .iter()
             .fold((u64::MAX, 0), |(min, max): (u64, u64), value| (min.min(*value), max.max(*value)));
-        let by_index = Lines::of(wide, content, Along::Index, max);
+        let ChunkLines { by_index, by_rank } = lines;
+        *by_rank = None;
+        by_index.find(wide, content, Along::Index, max);
         // One run without letters takes the fewest bits that runs can: by rank could only take as many, and of equals
         // by index is taken.
         let settled = content.is_full() || by_index.runs == 1 && by_index.alphabet.width() == 0;
-        let by_rank = (!settled).then(|| Lines::of(wide, content, Along::Rank, max));
-        let lines = ChunkLines { by_index, by_rank };
-        let stat = Self {
+        if !settled {
+            by_rank.insert(Lines::default()).find(wide, content, Along::Rank, max);
+        }
+        Self {
             number,
             min,
             max,
@@ -124,8 +132,7 @@ impl ChunkStat {
             by_rank: Count::of(lines.by_rank()),
             // A run of neighbours is one by index and by rank too.
             runs_at_least: content.present.groups().max(lines.by_index.runs).max(lines.by_rank().runs),
-        };
-        (stat, lines)
+        }
     }
 
     /// The smallest form, given the segment's reference. Of equals, the first of: by index, by rank, single; of
@@ -139,25 +146,40 @@ impl ChunkStat {
             }
         }
         let single = Count { runs: self.entries, alphabet: Alphabet::default() };
-        let orders =
-            [(LeafOrder::Index, self.by_index), (LeafOrder::Rank, self.by_rank), (LeafOrder::Single, single)];
-        let shapes = orders.map(|(order, count)| self.narrowest(order, count, reference));
-        let [first, rest @ ..] = shapes;
-        let smallest = |best: LeafShape, next: LeafShape| if next.bits() < best.bits() { next } else { best };
-        Form::Leaf(rest.into_iter().fold(first, smallest))
+        let mut best = self.narrowest(LeafOrder::Index, self.by_index, reference);
+        // Without holes, ranks are positions.
+        if self.entries < CHUNK_LEN {
+            best = best.smaller(self.narrowest(LeafOrder::Rank, self.by_rank, reference));
+        }
+        Form::Leaf(best.smaller(self.narrowest(LeafOrder::Single, single, reference)).shape)
     }
 
-    fn narrowest(&self, order: LeafOrder, count: Count, reference: u64) -> LeafShape {
-        let shared = LeafShape {
-            order,
-            own_reference: false,
-            alphabet: count.alphabet,
-            width: width_of(self.max.wrapping_sub(reference)),
-            entries: self.entries,
-            runs: count.runs,
-        };
-        let own = LeafShape { own_reference: true, width: width_of(self.max - self.min), ..shared };
-        if own.bits() < shared.bits() { own } else { shared }
+    fn narrowest(&self, order: LeafOrder, count: Count, reference: u64) -> Measured {
+        let Count { runs, alphabet } = count;
+        let shape =
+            LeafShape { order, own_reference: false, alphabet, width: 0, entries: self.entries, runs };
+        let (shared, own) = (width_of(self.max.wrapping_sub(reference)), width_of(self.max - self.min));
+        let bits = shape.bits();
+        Measured { bits: bits + runs * shared, shape: LeafShape { width: shared, ..shape } }.smaller(
+            Measured {
+                bits: bits + u64::BITS + runs * own,
+                shape: LeafShape { own_reference: true, width: own, ..shape },
+            },
+        )
+    }
+}
+
+/// A shape, and the bits that it takes.
+#[derive(Clone, Copy, Debug)]
+struct Measured {
+    bits: u32,
+    shape: LeafShape,
+}
+
+impl Measured {
+    /// The smaller of two; of equals this one.
+    const fn smaller(self, other: Self) -> Self {
+        if other.bits < self.bits { other } else { self }
     }
 }
 

@@ -16,7 +16,7 @@ const RUNS_MAX: u32 = 256;
 pub(in crate::serial) struct Heads(Vec<u64>);
 
 /// Where those of one chunk begin. `None` if they were not gathered.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, Default)]
 pub(in crate::serial) struct HeadsOf {
     by_index: Option<usize>,
     by_rank: Option<usize>,

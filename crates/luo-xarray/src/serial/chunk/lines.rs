@@ -62,11 +62,21 @@ impl Lines {
         lines
     }
 
-    /// `highest` is the highest value.
+    /// The lines of a chunk. `highest` is the highest value.
     #[expect(clippy::inline_always, reason = "compiled for the level of its caller")]
     #[inline(always)]
     pub(super) fn of<W: Wide>(wide: W, content: &Content<'_>, along: Along, highest: u64) -> Self {
         let mut lines = Self::default();
+        lines.find(wide, content, along, highest);
+        lines
+    }
+
+    /// [`of`](Self::of), in place of what was found before.
+    #[expect(clippy::inline_always, reason = "compiled for the level of its caller")]
+    #[inline(always)]
+    pub(super) fn find<W: Wide>(&mut self, wide: W, content: &Content<'_>, along: Along, highest: u64) {
+        let lines = self;
+        *lines = Self::default();
         let (mut carry, mut seen) = (Carry::default(), [0; 3]);
         let sets = lines.starts.words_mut().iter_mut();
         let sets = sets.zip(lines.down.words_mut()).zip(lines.flat.words_mut());
@@ -91,7 +101,6 @@ impl Lines {
                 lines.alphabet.insert(step);
             }
         }
-        lines
     }
 }
 

@@ -61,18 +61,22 @@ pub(in crate::serial) fn write_leaf<W: Wide>(
         shape.starts().write(&starts, fields);
         steps(wide, shape, lines, fields, room);
     }
-    let runs = match (values, lines) {
-        (Values::All(values), Some(lines)) => gather(values, &lines.starts, room),
-        (Values::All(values) | Values::Heads(values), _) => {
-            room.iter_mut().zip(values).for_each(|(place, value)| *place = *value);
-            values.len()
+    let values = if let (Values::All(values), Some(lines)) = (values, lines) {
+        let runs = gather(values, &lines.starts, room);
+        let (values, _) = room.split_at_mut(runs);
+        for value in &mut *values {
+            *value = value.wrapping_sub(reference);
         }
+        values
+    } else {
+        let (Values::All(values) | Values::Heads(values)) = values;
+        let (places, _) = room.split_at_mut(values.len());
+        for (place, value) in places.iter_mut().zip(values) {
+            *place = value.wrapping_sub(reference);
+        }
+        places
     };
-    assert!(runs == shape.runs as usize, "a chunk is written as it was measured");
-    let (values, _) = room.split_at_mut(runs);
-    for value in &mut *values {
-        *value = value.wrapping_sub(reference);
-    }
+    assert!(values.len() == shape.runs as usize, "a chunk is written as it was measured");
     fields.put_all(values, shape.width);
 }
 

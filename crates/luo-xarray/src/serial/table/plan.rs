@@ -29,7 +29,7 @@ pub(in crate::serial) struct TablePlan {
     /// How each of them is written.
     forms: Vec<Form>,
     /// Those of them that were not found to be linear, ascending.
-    leaves: Vec<Kept>,
+    leaves: Leaves,
     heads: Heads,
     /// The segment's runs of neighbours, if it goes into lists.
     runs: Vec<Run>,
@@ -39,12 +39,19 @@ pub(in crate::serial) struct TablePlan {
 }
 
 /// What is kept of a chunk for its leaf.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, Default)]
 struct Kept {
     number: u64,
     present: Bitmap,
     lines: ChunkLines,
     heads: HeadsOf,
+}
+
+/// What is kept of many chunks. Each is written where the last segment's was: it is large.
+#[derive(Debug, Default)]
+struct Leaves {
+    places: Vec<Kept>,
+    len: usize,
 }
 
 /// Runs of neighbours, as long as they come without much work.
@@ -59,7 +66,7 @@ impl Default for TablePlan {
             extent: Extent::EMPTY,
             chunks: Vec::new(),
             forms: Vec::new(),
-            leaves: Vec::new(),
+            leaves: Leaves::default(),
             heads: Heads::default(),
             runs: Vec::new(),
             scratch: Scratch::default(),
@@ -117,16 +124,17 @@ impl TablePlan {
                     neighbours.push_row(&row);
                     let (stat, lines) = ChunkStat::row(&row);
                     let heads = heads.add(&lines, &[row.value()]);
-                    leaves.push(Kept { number, present: *row.present(), lines, heads });
+                    *leaves.next(number) = Kept { number, present: *row.present(), lines, heads };
                     let (first, last) = row.ends();
                     extent.add(&stat, first, last);
                     stat
                 }
                 Loaded::Mixed(content) => {
                     neighbours.joiner = None;
-                    let (stat, lines) = ChunkStat::of(wide, number, &content);
-                    let heads = heads.add(&lines, content.values());
-                    leaves.push(Kept { number, present: *content.present(), lines, heads });
+                    let kept = leaves.next(number);
+                    let stat = ChunkStat::of(wide, number, &content, &mut kept.lines);
+                    kept.present = *content.present();
+                    kept.heads = heads.add(&kept.lines, content.values());
                     let (first, last) = content.ends(number);
                     extent.add(&stat, first, last);
                     stat
@@ -165,7 +173,7 @@ impl TablePlan {
         self.write_words(words);
         let mut writer = BitWriter::new(words);
         let Self { extent, chunks, forms, leaves, heads, scratch, fields, room, .. } = self;
-        let mut leaves = leaves.iter().peekable();
+        let mut leaves = leaves.kept().peekable();
         for (stat, form) in chunks.iter().zip(forms.iter()) {
             let kept = leaves.next_if(|kept| kept.number == stat.number);
             let Form::Leaf(shape) = form else { continue };
@@ -203,6 +211,27 @@ impl TablePlan {
             next = chunk.number + 1;
             words.put(form.word(&mut at).encode());
         }
+    }
+}
+
+impl Leaves {
+    fn clear(&mut self) {
+        self.len = 0;
+    }
+
+    /// The place for one more chunk. It holds anything.
+    fn next(&mut self, number: u64) -> &mut Kept {
+        if self.len == self.places.len() {
+            self.places.push(Kept::default());
+        }
+        self.len += 1;
+        let Some(kept) = self.places.get_mut(self.len - 1) else { unreachable!("pushed if it was missing") };
+        kept.number = number;
+        kept
+    }
+
+    fn kept(&self) -> impl Iterator<Item = &Kept> {
+        self.places.iter().take(self.len)
     }
 }
 

@@ -3,7 +3,7 @@
 use alloc::vec::Vec;
 
 use super::gauge::{Bounds, Extent, ListEstimate};
-use crate::serial::chunk::{ChunkStat, Content, Form, Scratch};
+use crate::serial::chunk::{ChunkLines, ChunkStat, Content, Form, Scratch};
 use crate::serial::run::Run;
 use crate::serial::wide::{Task, Wide, best};
 use crate::serial::{CHUNK_LEN, CHUNK_SHIFT, TABLE_RUNS_MIN};
@@ -39,7 +39,7 @@ impl Task for Measure<'_> {
     #[expect(clippy::inline_always, reason = "compiled for the level that runs it")]
     #[inline(always)]
     fn run<W: Wide>(self, wide: W) -> ChunkStat {
-        ChunkStat::of(wide, self.number, self.content).0
+        ChunkStat::of(wide, self.number, self.content, &mut ChunkLines::default())
     }
 }
 
