@@ -4,7 +4,7 @@ use zerocopy::{FromBytes, IntoBytes};
 
 use super::error::{Place, SerialError};
 use super::list::List;
-use super::look_up::Map;
+use super::look_up::{Map, Near};
 use super::run::Run;
 use super::segment_of;
 use super::table::Table;
@@ -25,6 +25,8 @@ pub struct SerialView<'a> {
     bodies: u64,
     /// The segment of the first index.
     origin: u64,
+    /// The whole map, if it is one run.
+    row: Option<Run>,
     level: Level,
 }
 
@@ -77,8 +79,14 @@ impl<'a> SerialView<'a> {
         let bodies = bodies.filter(|bodies| *bodies <= head.words);
         let bodies = bodies.ok_or(bad_header("the directory does not fit into the bytes"))?;
         let origin = words.word(HEADER_WORDS).filter(|_| head.records > 0).map_or(0, segment_of);
-        let view = Self { words, parts: head.records, bodies, origin, level: Level::detect() };
+        let level = Level::detect();
+        let mut view = Self { words, parts: head.records, bodies, origin, row: None, level };
         view.check_directory(head.directory_sum)?;
+        if view.parts == 1
+            && let Content::Run(run) = view.content(0)?
+        {
+            view.row = Some(run);
+        }
         Ok(view)
     }
 
@@ -170,11 +178,14 @@ impl<'a> SerialView<'a> {
     /// What the body of the index's part says that cannot be. None, if the bytes were verified.
     #[inline]
     pub fn get(&self, index: u64) -> Result<Option<u64>, SerialError> {
-        let Self { parts, origin, level, .. } = *self;
+        if let Some(row) = &self.row {
+            return Ok(row.value_at(index));
+        }
+        let Self { parts, bodies, origin, level, .. } = *self;
         if let Block::Whole(words) = self.words.all()
-            && let Some(value) = (Map { words, parts, origin }).get_near(level, index)
+            && let Ok(value) = (Near { words, parts, bodies, origin }).get(level, index)
         {
-            return value;
+            return Ok(value);
         }
         self.get_anywhere(index)
     }
@@ -182,9 +193,7 @@ impl<'a> SerialView<'a> {
     /// The value at `index`, in whatever part and however the words lie.
     #[inline(never)]
     pub(super) fn get_anywhere(&self, index: u64) -> Result<Option<u64>, SerialError> {
-        let map = self.map();
-        let near = if self.words.is_whole() { None } else { map.get_near(self.level, index) };
-        near.unwrap_or_else(|| map.get(self.level, index))
+        self.map().get(self.level, index)
     }
 
     /// The last part that starts at or before `index`.
@@ -193,6 +202,6 @@ impl<'a> SerialView<'a> {
     }
 
     const fn map(&self) -> Map<Block<'_>> {
-        Map { words: self.words.all(), parts: self.parts, origin: self.origin }
+        Map { words: self.words.all(), parts: self.parts }
     }
 }

@@ -231,6 +231,12 @@ impl PartHead {
         Ok(head)
     }
 
+    /// The first word of the body, of a record with this place; `None` if it is not a table's.
+    #[inline]
+    pub(super) const fn table_at(place: u64) -> Option<u64> {
+        if place >> BODY_BITS == 2 { Some(place & mask(BODY_BITS)) } else { None }
+    }
+
     /// What a record says, of a directory that was checked: no matter whether it can be.
     #[inline]
     pub(super) fn read([first, last, reference, place]: [u64; 4]) -> Result<Self, &'static str> {
@@ -295,8 +301,16 @@ impl ChunkWord {
         }
     }
 
-    /// Whether the chunk has a leaf.
+    /// The value at an index, if its chunk has this word and is linear, and all of its values are there.
     #[inline]
+    pub(super) fn linear_at(word: u64, reference: u64, index: u64) -> Option<u64> {
+        let step = Step::from_code(word >> 2 & 3).filter(|_| word & 3 == 1)?;
+        let value = reference.checked_add(word >> 4)?;
+        step.apply(value, u64::from(CHUNK_LEN) - 1)?;
+        step.apply(value, index % u64::from(CHUNK_LEN))
+    }
+
+    /// Whether the chunk has a leaf.
     pub(super) const fn is_leaf(word: u64) -> bool {
         word & 3 == 2
     }

@@ -91,10 +91,6 @@ impl<'a> Words<'a> {
         self.len
     }
 
-    pub(super) const fn is_whole(&self) -> bool {
-        matches!(self.held, Held::Whole(_))
-    }
-
     /// All words, borrowed.
     #[inline]
     pub(super) const fn all(&self) -> Block<'_> {
@@ -213,14 +209,15 @@ impl Source for &[U64] {
             return Some(0);
         }
         let (number, shift) = (at / 64, at % 64);
-        let low = self.word(number)? >> shift;
+        let mask = u64::MAX >> (u64::BITS - width);
         // Whether a field goes on in the next word cannot be predicted; that there is a next word can.
-        let high = match self.word(number + 1) {
-            Some(next) => next << 1 << (63 - shift),
-            None if shift + u64::from(width) > 64 => return None,
-            None => 0,
-        };
-        Some((low | high) & (u64::MAX >> (u64::BITS - width)))
+        if let Some(high) = self.word(number + 1)
+            && let Some(low) = self.word(number)
+        {
+            return Some((low >> shift | high << 1 << (63 - shift)) & mask);
+        }
+        let low = self.word(number).filter(|_| shift + u64::from(width) <= 64)?;
+        Some(low >> shift & mask)
     }
 }
 

@@ -14,6 +14,6 @@ mod write;
 
 pub(super) use gauge::{Bounds, Extent, ListEstimate};
 pub(super) use plan::TablePlan;
-pub(super) use read::{Chunk, Table, TableRuns};
+pub(super) use read::{Chunk, GetInLeaf, Table, TableRuns};
 pub(super) use source::{Slots, Source};
 pub(super) use stream::SegmentGauge;

@@ -29,10 +29,13 @@ pub(in crate::serial) struct TableRuns<'v> {
 }
 
 /// Looking an index up in its chunk, which has this word and a leaf.
-struct GetInLeaf<S> {
-    table: Table<S>,
-    word: u64,
-    index: u64,
+pub(in crate::serial) struct GetInLeaf<S> {
+    pub(in crate::serial) words: S,
+    /// The first bit of the table's leaves in them.
+    pub(in crate::serial) leaves: u64,
+    pub(in crate::serial) word: u64,
+    pub(in crate::serial) reference: u64,
+    pub(in crate::serial) index: u64,
 }
 
 /// The last position of a chunk.
@@ -100,18 +103,14 @@ impl<S: Source> Table<S> {
     #[inline]
     pub(in crate::serial) fn get(&self, level: Level, index: u64) -> Result<Option<u64>, &'static str> {
         let word = self.word(index >> CHUNK_SHIFT)?;
-        if ChunkWord::is_leaf(word) {
-            return level.run(GetInLeaf { table: *self, word, index });
+        if let Some(value) = ChunkWord::linear_at(word, self.reference, index) {
+            return Ok(Some(value));
         }
+        let (words, leaves, reference) = (self.body, self.leaves(), self.reference);
         match ChunkWord::decode(word).ok_or(BAD_WORD)? {
             ChunkWord::Absent => Ok(None),
-            ChunkWord::Linear { value, step } => {
-                let value = self.reference.checked_add(value).ok_or(NO_VALUE)?;
-                // All of the chunk's values are there, or none.
-                step.apply(value, LAST).ok_or(NO_VALUE)?;
-                Ok(step.apply(value, index & LAST))
-            }
-            ChunkWord::Leaf { .. } => unreachable!("told apart above"),
+            ChunkWord::Linear { .. } => Err(NO_VALUE),
+            ChunkWord::Leaf { .. } => level.run(GetInLeaf { words, leaves, word, reference, index }),
         }
     }
 
@@ -127,10 +126,9 @@ impl<S: Source> Task for GetInLeaf<S> {
     #[expect(clippy::inline_always, reason = "compiled for the level that runs it")]
     #[inline(always)]
     fn run<W: Wide>(self, wide: W) -> Self::Output {
-        match ChunkWord::decode(self.word) {
-            Some(ChunkWord::Leaf { at, shape }) => self.table.leaf(at, shape)?.get(wide, self.index),
-            _ => Err(BAD_WORD),
-        }
+        let Self { words, leaves, word, reference, index } = self;
+        let Some(ChunkWord::Leaf { at, shape }) = ChunkWord::decode(word) else { return Err(BAD_WORD) };
+        Leaf::new(words, leaves + at, shape, reference)?.get(wide, index)
     }
 }
 
