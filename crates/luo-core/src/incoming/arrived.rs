@@ -240,9 +240,21 @@ impl Incoming {
         Ok(Listed { session: at, file: file.ok_or(RetrieveError::UnknownToken { session, token })? })
     }
 
+    /// Where the files of the session at this index are listed.
+    pub(crate) fn listed(&self, session: usize) -> impl DoubleEndedIterator<Item = Listed> + use<> {
+        let files = self.sessions.get_index(session).map_or(0, |(_, entries)| entries.files.len());
+        (0..files).map(move |file| Listed { session, file })
+    }
+
     pub(crate) fn file(&mut self, at: Listed) -> &mut FileIn {
         let (_, entries) = self.sessions.get_index_mut(at.session).expect(LISTED);
         entries.files.get_index_mut(at.file).expect(LISTED).1
+    }
+
+    /// The names of a file that is listed.
+    pub(crate) fn names(&self, at: Listed) -> (SessionName, Token) {
+        let (session, entries) = self.sessions.get_index(at.session).expect(LISTED);
+        (*session, *entries.files.get_index(at.file).expect(LISTED).0)
     }
 }
 

@@ -186,21 +186,20 @@ impl<K: Kho> Updated<K> {
         sessions: &[SessionName],
         discard: &Set<(SessionName, Token)>,
     ) -> Result<(), FinishError> {
-        for session in sessions {
-            if !self.incoming.sessions.contains_key(session) {
-                return Err(FinishError::UnknownSession { session: *session });
-            }
-        }
+        let place = |session: &SessionName| {
+            let found = self.incoming.sessions.get_index_of(session);
+            found.ok_or(FinishError::UnknownSession { session: *session })
+        };
+        let places = sessions.iter().map(place).collect::<Result<Vec<_>, _>>()?;
         for (session, token) in discard {
             if self.incoming.locate(*session, *token).is_err() {
                 return Err(FinishError::UnknownToken { session: *session, token: *token });
             }
         }
         self.ask_all(sessions, discard)?;
-        for session in sessions.iter().rev() {
-            let files = self.incoming.sessions.get(session).map_or(0, |entries| entries.files.len());
-            for at in (0..files).rev() {
-                self.finish_one(*session, at);
+        for place in places.into_iter().rev() {
+            for listed in self.incoming.listed(place).rev() {
+                self.finish_one(listed);
             }
         }
         Ok(())

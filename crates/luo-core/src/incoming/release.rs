@@ -4,7 +4,7 @@
 
 use luo_kho::{Kho, KhoError};
 
-use super::arrived::{FileState, Incoming, SharedState, SubsystemIn, SubsystemState, live};
+use super::arrived::{FileState, Incoming, Listed, SharedState, SubsystemIn, SubsystemState, live};
 use super::desk::Desk;
 use super::finish::Updated;
 use crate::events::{Event, State, Transition};
@@ -16,17 +16,13 @@ use crate::{Participant, Phase, Record, SessionName};
 
 impl<K: Kho> Updated<K> {
     /// Tells one file's handler that its part is over, and then the shared objects it leaned on.
-    pub(super) fn finish_one(&mut self, session: SessionName, at: usize) {
-        let Some((_, entry)) =
-            self.incoming.sessions.get_mut(&session).and_then(|entries| entries.files.get_index_mut(at))
-        else {
-            return;
-        };
+    pub(super) fn finish_one(&mut self, at: Listed) {
+        let entry = self.incoming.file(at);
         let state = core::mem::replace(&mut entry.state, FileState::Finished);
         if matches!(state, FileState::Finished) {
             return;
         }
-        let (readable, leans_on, kind) = (entry.readable.clone(), entry.leans_on.clone(), entry.kind);
+        let (readable, leans_on) = (entry.readable.clone(), entry.leans_on.clone());
         if let Ok(readable) = readable {
             let record = Incoming::record(&self.incoming.image, &readable.object);
             let Luo { kho, handlers, identities, .. } = &mut self.luo;
@@ -39,6 +35,7 @@ impl<K: Kho> Updated<K> {
                 let payload = record.payload.to_vec();
                 let record = Record { version: record.version, payload: &payload };
                 let kinds = self.incoming.kinds_of(&leans_on);
+                let (session, _) = self.incoming.names(at);
                 let mut claims = Claims::default();
                 let mut scope = RetrieveScope {
                     view: View::retrieve(kho, &mut claims),
@@ -49,10 +46,7 @@ impl<K: Kho> Updated<K> {
                 known.handler.discard(&record, &mut scope);
                 // Nobody keeps anything of a file that is discarded.
                 claims.borrow_all();
-                let entries = self.incoming.sessions.get_mut(&session);
-                if let Some((_, entry)) = entries.and_then(|entries| entries.files.get_index_mut(at)) {
-                    entry.claims.append(&mut claims);
-                }
+                self.incoming.file(at).claims.append(&mut claims);
             }
         }
         for shared in leans_on.into_iter().rev() {
@@ -60,12 +54,8 @@ impl<K: Kho> Updated<K> {
         }
         let Self { luo, incoming, .. } = self;
         luo.bulletin.tell(|| {
-            let token = incoming.sessions.get(&session).and_then(|entries| entries.files.get_index(at));
-            let participant = token.map_or(Participant::Records, |(token, _)| Participant::File {
-                session,
-                token: *token,
-                kind,
-            });
+            let ((session, token), kind) = (incoming.names(at), incoming.file(at).kind);
+            let participant = Participant::File { session, token, kind };
             Event::Done { phase: Phase::Finish, participant, nth: 1, of: 1 }
         });
     }
