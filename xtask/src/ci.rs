@@ -8,6 +8,7 @@ use anyhow::Result;
 
 use crate::concurrency;
 use crate::fuzz;
+use crate::instructions;
 use crate::no_std;
 use crate::program::{self, none_failed};
 use crate::tally::{Tally, Took};
@@ -31,7 +32,7 @@ struct Step {
     run: fn(&Workspace) -> Result<Tally>,
 }
 
-const STEPS: [Step; 10] = [
+const STEPS: [Step; 11] = [
     Step { name: "format", run: |workspace| format(workspace).map(|()| one()) },
     Step { name: "lints", run: |workspace| lints(workspace).map(|()| one()) },
     Step { name: "lints without std", run: |workspace| lints_without_std(workspace).map(|()| one()) },
@@ -41,6 +42,7 @@ const STEPS: [Step; 10] = [
     Step { name: "simulation", run: |workspace| simulation(workspace).map(|()| one()) },
     Step { name: "concurrency", run: |workspace| concurrency::models(workspace, 1000).map(|()| one()) },
     Step { name: fuzz::NAME, run: |workspace| fuzz::counted(workspace, FUZZING, None) },
+    Step { name: instructions::NAME, run: instructions::counted },
     Step { name: "tests", run: |workspace| test::suites(workspace, &test::Options::default()) },
 ];
 

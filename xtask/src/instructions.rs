@@ -8,62 +8,96 @@ use std::fmt::Write as _;
 use std::fs;
 use std::process::{Command, ExitCode, Stdio};
 
-use anyhow::{Context as _, Result, ensure};
+use anyhow::{Context as _, Result, bail, ensure};
 use serde_json::Value;
+use toml::Table;
 
+use crate::tally::Tally;
 use crate::workspace::Workspace;
 
 /// Where the baseline lies.
 const BASELINE: &str = "benches/data/instructions.txt";
 /// A count may be higher than its baseline by so many parts of a hundred: what another minor compiler changes.
 const TOLERANCE: u64 = 2;
-/// What the harness needs beside itself.
+/// The harness, and what it needs beside itself.
+const HARNESS: &str = "gungraun";
 const RUNNER: &str = "gungraun-runner";
+/// What it is called in the tally.
+pub(crate) const NAME: &str = "instructions";
 
 type Counts = BTreeMap<String, u64>;
 
 pub(crate) fn run(bless: bool) -> Result<ExitCode> {
-    if let Some(why) = missing() {
-        println!("SKIPPED: bench instructions: {why}");
-        return Ok(ExitCode::SUCCESS);
-    }
     let workspace = Workspace::load()?;
-    let found = counts(&workspace)?;
-    let path = workspace.root.join(BASELINE);
-    if bless {
-        let mut text = String::new();
-        for (name, count) in &found {
-            writeln!(text, "{name} {count}")?;
-        }
-        fs::write(&path, text).with_context(|| format!("writing {BASELINE}"))?;
-        println!("{} counts written to {BASELINE}", found.len());
-        return Ok(ExitCode::SUCCESS);
+    if !bless {
+        return Ok(counted(&workspace)?.close());
     }
-    let text = fs::read_to_string(&path).with_context(|| format!("reading {BASELINE}"))?;
+    if let Some(why) = missing(&workspace)? {
+        bail!("{why}");
+    }
+    let mut text = String::new();
+    for (name, count) in counts(&workspace)? {
+        writeln!(text, "{name} {count}")?;
+    }
+    fs::write(workspace.root.join(BASELINE), &text).with_context(|| format!("writing {BASELINE}"))?;
+    println!("{} counts written to {BASELINE}", text.lines().count());
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Compares each count with the baseline.
+///
+/// # Errors
+///
+/// The counts, or the baseline, cannot be had.
+pub(crate) fn counted(workspace: &Workspace) -> Result<Tally> {
+    if let Some(why) = missing(workspace)? {
+        return Ok(Tally::skipped(NAME, &why));
+    }
+    let text = fs::read_to_string(workspace.root.join(BASELINE));
+    let text = text.with_context(|| format!("reading {BASELINE}"))?;
+    let found = counts(workspace)?;
     let complaints = compare(&baseline(&text)?, &found);
     for complaint in &complaints {
         println!("{complaint}");
     }
     println!("{} counts, {} beyond the baseline", found.len(), complaints.len());
-    Ok(if complaints.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+    let failed = if complaints.is_empty() { Vec::new() } else { vec![NAME.to_owned()] };
+    Ok(Tally { passed: usize::from(failed.is_empty()), failed, ..Tally::default() })
 }
 
-/// What is not on this machine.
-fn missing() -> Option<String> {
-    let starts = |program: &str| {
-        let mut command = Command::new(program);
-        command
-            .arg("--version")
-            .stdin(Stdio::null())
-            .stdout(Stdio::null())
-            .stderr(Stdio::null())
-            .status()
-            .is_ok()
+/// What this machine lacks to count as the baseline was counted.
+fn missing(workspace: &Workspace) -> Result<Option<String>> {
+    let version = |program: &str| {
+        let output = Command::new(program).arg("--version").stdin(Stdio::null()).output();
+        output.ok().filter(|output| output.status.success()).map(|output| output.stdout)
     };
-    ["valgrind", RUNNER]
-        .into_iter()
-        .find(|program| !starts(program))
-        .map(|program| format!("there is no {program}"))
+    if version("valgrind").is_none() {
+        return Ok(Some("there is no valgrind".to_owned()));
+    }
+    let wanted = locked(workspace)?;
+    let Some(found) = version(RUNNER) else {
+        return Ok(Some(format!("there is no {RUNNER}: `cargo install {RUNNER}@{wanted}`")));
+    };
+    let found = String::from_utf8_lossy(&found).trim().to_owned();
+    if !found.ends_with(&format!(" {wanted}")) {
+        return Ok(Some(format!("{found} is here, {wanted} is wanted: `cargo install {RUNNER}@{wanted}`")));
+    }
+    #[cfg(target_arch = "x86_64")]
+    if std::arch::is_x86_feature_detected!("avx2") {
+        return Ok(None);
+    }
+    Ok(Some("the baseline is that of a processor with AVX2".to_owned()))
+}
+
+/// The version of the harness, which its runner has to share.
+fn locked(workspace: &Workspace) -> Result<String> {
+    let text = fs::read_to_string(workspace.root.join("Cargo.lock")).context("reading Cargo.lock")?;
+    let lock: Table = text.parse().context("Cargo.lock is not TOML")?;
+    let packages = lock.get("package").and_then(|packages| packages.as_array());
+    let named = |package: &&toml::Value| package.get("name").and_then(|name| name.as_str()) == Some(HARNESS);
+    let package = packages.and_then(|packages| packages.iter().find(named));
+    let version = package.and_then(|package| package.get("version")?.as_str());
+    Ok(version.with_context(|| format!("Cargo.lock does not lock {HARNESS}"))?.to_owned())
 }
 
 fn counts(workspace: &Workspace) -> Result<Counts> {
