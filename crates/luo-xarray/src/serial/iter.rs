@@ -1,10 +1,11 @@
 //! Going through all entries: by runs, entry by entry, or part by part.
 
-use super::error::{Place, SerialError};
-use super::list::ListRuns;
+use alloc::vec::Vec;
+
+use super::error::SerialError;
 use super::run::{Joiner, Run};
 use super::table::TableRuns;
-use super::view::{Content, SerialView};
+use super::view::{Content, SerialView, bad_part};
 
 /// A part of a map that can be gone through by itself, for instance by a thread of its own.
 #[derive(Clone, Copy, Debug)]
@@ -29,23 +30,23 @@ pub struct Entries<'v> {
 
 /// Runs as they are stored: cut at the borders of parts, and within tables at those of chunks and at holes. They
 /// ascend and do not overlap, whatever the bytes say. After an error it ends.
+///
+/// They are taken out of lists and chunks as a whole.
 #[derive(Clone, Debug)]
 pub(super) struct Pieces<'v> {
     view: &'v SerialView<'v>,
+    /// The next part.
     next: u64,
     end: u64,
-    inside: Inside<'v>,
+    /// The part before it, if that is a table with chunks left.
+    table: Option<TableRuns<'v>>,
+    ready: Vec<Run>,
+    /// The next of them.
+    at: usize,
+    /// What is wrong behind them.
+    error: Option<SerialError>,
     /// The last index so far.
     last: Option<u64>,
-}
-
-#[derive(Clone, Debug)]
-#[expect(clippy::large_enum_variant, reason = "one per iterator, and the large one is the common one")]
-enum Inside<'v> {
-    Nothing,
-    Run(Run),
-    List(ListRuns<'v>),
-    Table(TableRuns<'v>),
 }
 
 impl SerialView<'_> {
@@ -89,38 +90,94 @@ impl<'v> Part<'v> {
 
 impl<'v> Pieces<'v> {
     pub(super) const fn new(view: &'v SerialView<'v>, first: u64, end: u64) -> Self {
-        Self { view, next: first, end, inside: Inside::Nothing, last: None }
+        let ready = Vec::new();
+        Self { view, next: first, end, table: None, ready, at: 0, error: None, last: None }
     }
 
-    fn step(&mut self) -> Result<Option<Run>, SerialError> {
-        loop {
-            let run = match &mut self.inside {
-                Inside::Nothing => None,
-                Inside::Run(run) => {
-                    let run = *run;
-                    self.inside = Inside::Nothing;
-                    Some(Ok(run))
+    /// Makes sure that a run is ready, if there is one left: it is given back if it is the only one.
+    fn fill(&mut self) -> Result<Option<Run>, SerialError> {
+        self.ready.clear();
+        self.at = 0;
+        while self.ready.is_empty() {
+            if let Some(error) = self.error.take() {
+                return Err(error);
+            }
+            if let Some(table) = &mut self.table {
+                match table.next_chunk(&mut self.ready) {
+                    Ok(true) => {}
+                    Ok(false) => self.table = None,
+                    Err(why) => self.error = Some(bad_part(self.next - 1, why)),
                 }
-                Inside::List(runs) => runs.next(),
-                Inside::Table(runs) => runs.next(),
-            };
-            if let Some(run) = run {
-                let last = self.last;
-                let apart = |run: &Run| last.is_none_or(|last| last < run.first());
-                let run = run.and_then(|run| if apart(&run) { Ok(run) } else { Err("runs that overlap") });
-                self.last = run.as_ref().map_or(last, |run| Some(run.last()));
-                let place = Place::Part(self.next - 1);
-                return run.map(Some).map_err(|why| SerialError::Impossible { place, why });
+                continue;
             }
             if self.next >= self.end {
                 return Ok(None);
             }
             self.next += 1;
-            self.inside = match self.view.content(self.next - 1)? {
-                Content::Run(run) => Inside::Run(run),
-                Content::List(list) => Inside::List(list.runs()),
-                Content::Table(table) => Inside::Table(table.runs()),
-            };
+            match self.view.content(self.next - 1)? {
+                Content::Run(run) => return Ok(Some(run)),
+                Content::List(list) => {
+                    for run in list.runs() {
+                        match run {
+                            Ok(run) => self.ready.push(run),
+                            Err(why) => self.error = Some(bad_part(self.next - 1, why)),
+                        }
+                    }
+                }
+                Content::Table(table) => self.table = Some(table.runs()),
+            }
+        }
+        Ok(None)
+    }
+
+    /// The next run that is ready. Written so that a run is copied once, as a whole: this is what going through a map
+    /// takes its time for.
+    #[expect(clippy::inline_always, reason = "see above")]
+    #[inline(always)]
+    fn next_ready(&mut self) -> Option<Run> {
+        let run = *self.ready.get(self.at)?;
+        self.at += 1;
+        if self.last.is_some_and(|last| last >= run.first()) {
+            self.overlap();
+            return None;
+        }
+        self.last = Some(run.last());
+        Some(run)
+    }
+
+    #[cold]
+    fn overlap(&mut self) {
+        self.end_with(bad_part(self.next - 1, "runs that overlap"));
+    }
+
+    /// Leaves nothing but an error.
+    fn end_with(&mut self, error: SerialError) {
+        (self.next, self.table, self.at, self.error) = (self.end, None, 0, Some(error));
+        self.ready.clear();
+    }
+
+    /// The next run where none is ready.
+    #[inline(never)]
+    fn next_filled(&mut self) -> Option<Result<Run, SerialError>> {
+        match self.fill() {
+            Ok(Some(run)) => {
+                self.ready.clear();
+                self.at = 0;
+                if self.last.is_some_and(|last| last >= run.first()) {
+                    self.overlap();
+                    return self.error.take().map(Err);
+                }
+                self.last = Some(run.last());
+                Some(Ok(run))
+            }
+            Ok(None) => match self.next_ready() {
+                Some(run) => Some(Ok(run)),
+                None => self.error.take().map(Err),
+            },
+            Err(error) => {
+                self.end_with(error);
+                self.error.take().map(Err)
+            }
         }
     }
 }
@@ -128,21 +185,27 @@ impl<'v> Pieces<'v> {
 impl Iterator for Pieces<'_> {
     type Item = Result<Run, SerialError>;
 
+    #[inline]
     fn next(&mut self) -> Option<Self::Item> {
-        let run = self.step();
-        if run.is_err() {
-            (self.next, self.inside) = (self.end, Inside::Nothing);
+        if let Some(run) = self.next_ready() {
+            return Some(Ok(run));
         }
-        run.transpose()
+        self.next_filled()
     }
 }
 
 impl Iterator for Runs<'_> {
     type Item = Result<Run, SerialError>;
 
+    #[inline]
     fn next(&mut self) -> Option<Self::Item> {
         loop {
-            match self.pieces.next() {
+            while let Some(piece) = self.pieces.next_ready() {
+                if let Some(run) = self.joiner.push(piece) {
+                    return Some(Ok(run));
+                }
+            }
+            match self.pieces.next_filled() {
                 Some(Ok(piece)) => {
                     if let Some(run) = self.joiner.push(piece) {
                         return Some(Ok(run));

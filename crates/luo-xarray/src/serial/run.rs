@@ -192,6 +192,7 @@ impl Joiner {
     }
 
     /// Takes the next run; gives back the one that can grow no more, if that is now known.
+    #[inline]
     pub(crate) fn push(&mut self, next: Run) -> Option<Run> {
         let Some(open) = self.open.as_mut() else {
             self.open = Some(next);

@@ -6,6 +6,8 @@
 //! Time: each stored run costs a bounded number of steps, and one that stays within a segment at most one step for
 //! each of its 512 chunks. Memory: the measure of one segment.
 
+use alloc::vec::Vec;
+
 use super::bits::Sink;
 use super::builder::{covers_segments, segments_of};
 use super::error::{Place, SerialError};
@@ -204,8 +206,9 @@ impl SerialView<'_> {
         let mut taken = bounds.surely_take_table(extent.first, bytes);
         if !taken {
             let mut estimate = ListEstimate::default();
-            for run in table.runs() {
-                estimate.push(run.map_err(bad)?);
+            let (mut table, mut runs) = (table.runs(), Vec::new());
+            while table.next_chunk(&mut runs).map_err(bad)? {
+                runs.drain(..).for_each(|run| estimate.push(run));
             }
             taken = estimate.take_table(bytes);
         }

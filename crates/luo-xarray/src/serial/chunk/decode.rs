@@ -12,7 +12,7 @@ use crate::serial::bits::{LEAF_WORDS, mask};
 use crate::serial::run::Step;
 use crate::serial::set::{Bitmap, Fetch};
 use crate::serial::wide::{LANES, Wide};
-use crate::serial::wire::LeafOrder;
+use crate::serial::wire::{LeafOrder, LeafShape};
 use crate::serial::words::Block;
 
 /// Words of a leaf and one more on each side, for a leaf that does not begin with a word; a power of two.
@@ -113,6 +113,15 @@ impl Packed {
     }
 }
 
+impl Decoder {
+    /// The first value and the step of each run that was unpacked; no step where there is no such letter.
+    pub(super) fn heads(&self, shape: &LeafShape) -> impl Iterator<Item = (u64, Option<Step>)> {
+        let (alphabet, steady) = (shape.alphabet, shape.alphabet.width() == 0);
+        let letters = self.letters.iter().map(move |letter| alphabet.step(if steady { 0 } else { *letter }));
+        self.firsts.iter().copied().zip(letters).take(shape.runs as usize)
+    }
+}
+
 impl Leaf<Block<'_>> {
     /// Takes the leaf apart: its entries go into `scratch`. What is no leaf gives some entries, or an error.
     #[expect(clippy::inline_always, reason = "compiled for the level of its caller")]
@@ -190,7 +199,7 @@ impl Leaf<Block<'_>> {
 
     /// Copies the leaf's words; its first bit in the copy, and where its fields lie from there.
     #[inline]
-    fn fetch(&self, decoder: &mut Decoder) -> Result<(usize, Layout), &'static str> {
+    pub(super) fn fetch(&self, decoder: &mut Decoder) -> Result<(usize, Layout), &'static str> {
         let layout = self.shape.layout();
         let end = self.at + u64::from(layout.end);
         let from = self.at / 64;
@@ -202,7 +211,7 @@ impl Leaf<Block<'_>> {
 
     /// Reads which positions have an entry.
     #[inline]
-    fn present(&self, decoder: &Decoder, at: usize) -> Result<Bitmap, &'static str> {
+    pub(super) fn present(&self, decoder: &Decoder, at: usize) -> Result<Bitmap, &'static str> {
         if self.shape.entries as usize == SLOTS {
             return Ok(Bitmap::FULL);
         }
@@ -210,9 +219,23 @@ impl Leaf<Block<'_>> {
         Ok(if self.shape.names_holes() { named.complement() } else { named })
     }
 
-    /// Reads starts, first values and steps of all runs.
+    /// Reads the values of entries that are not in runs, from this bit of the copy on.
     #[inline]
-    fn unpack(&self, decoder: &mut Decoder, base: usize, layout: &Layout) -> Result<(), &'static str> {
+    pub(super) fn singles<'d>(&self, decoder: &'d mut Decoder, at: usize) -> &'d [u64] {
+        let Decoder { packed, firsts, .. } = decoder;
+        let values = firsts.get_mut(..self.shape.entries as usize).unwrap_or_default();
+        packed.fields(at, self.shape.width, values, self.reference);
+        values
+    }
+
+    /// Reads starts, first values and steps of all runs. The starts are also given back as a set.
+    #[inline]
+    pub(super) fn unpack(
+        &self,
+        decoder: &mut Decoder,
+        base: usize,
+        layout: &Layout,
+    ) -> Result<Bitmap, &'static str> {
         let runs = self.shape.runs as usize;
         let starts: Bitmap = self
             .shape
@@ -232,7 +255,7 @@ impl Leaf<Block<'_>> {
             let letters = letters.get_mut(..runs).unwrap_or_default();
             packed.fields(base + layout.steps as usize, width, letters, 0);
         }
-        Ok(())
+        Ok(starts)
     }
 
     /// Writes the values of all runs, each up to where the next starts, the last beyond the end of the chunk.

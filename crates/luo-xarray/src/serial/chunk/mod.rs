@@ -15,6 +15,7 @@ mod decode;
 mod gauge;
 mod heads;
 mod lines;
+mod pieces;
 mod read;
 mod row;
 mod write;
@@ -26,7 +27,7 @@ pub(super) use content::{Content, EachRun, SLOTS, Scratch, linear, present_in};
 pub(super) use decode::Decoder;
 pub(super) use gauge::{ChunkLines, ChunkStat, Form};
 pub(super) use heads::{Heads, HeadsOf};
-pub(super) use read::{Leaf, LeafRuns};
+pub(super) use read::Leaf;
 pub(super) use row::Row;
 pub(super) use write::{LeafContent, Room, Values, write_leaf};
 

@@ -83,7 +83,7 @@ pub(in crate::serial) fn write_leaf<W: Wide>(
 /// The positions of the entries with these ranks.
 #[expect(clippy::inline_always, reason = "compiled for the level of its caller")]
 #[inline(always)]
-fn at_positions<W: Wide>(wide: W, ranks: &Bitmap, present: &Bitmap) -> Bitmap {
+pub(super) fn at_positions<W: Wide>(wide: W, ranks: &Bitmap, present: &Bitmap) -> Bitmap {
     let mut at = Bitmap::default();
     let mut rank = 0;
     for (place, word) in at.words_mut().iter_mut().zip(present.words()) {

@@ -1,8 +1,10 @@
 //! Reading a table in place.
 
+use alloc::boxed::Box;
+use alloc::vec::Vec;
 use core::ops::RangeInclusive;
 
-use crate::serial::chunk::{Leaf, LeafRuns};
+use crate::serial::chunk::{Decoder, Leaf};
 use crate::serial::run::Run;
 use crate::serial::wide::{Level, Task, Wide};
 use crate::serial::wire::{ChunkWord, LeafShape, PartHead};
@@ -19,13 +21,14 @@ pub(in crate::serial) struct Table<S> {
     reference: u64,
 }
 
-/// The runs of a table, cut at the borders of chunks and at holes, ascending. After an error it ends.
+/// The runs of a table, chunk by chunk, cut at holes.
 #[derive(Clone, Debug)]
 pub(in crate::serial) struct TableRuns<'v> {
     table: Table<Block<'v>>,
     /// The next chunk; `None` past the last.
     next: Option<u64>,
-    leaf: Option<LeafRuns<'v>>,
+    /// From the first leaf on.
+    decoder: Option<Box<Decoder>>,
 }
 
 /// Looking an index up in its chunk, which has this word and a leaf.
@@ -134,36 +137,23 @@ impl<S: Source> Task for GetInLeaf<S> {
 
 impl<'v> Table<Block<'v>> {
     pub(in crate::serial) const fn runs(&self) -> TableRuns<'v> {
-        TableRuns { table: *self, next: Some(self.first), leaf: None }
+        TableRuns { table: *self, next: Some(self.first), decoder: None }
     }
 }
 
 impl TableRuns<'_> {
-    fn step(&mut self) -> Result<Option<Run>, &'static str> {
-        loop {
-            if let Some(run) = self.leaf.as_mut().and_then(Iterator::next) {
-                return run.map(Some);
-            }
-            self.leaf = None;
-            let Some(number) = self.next else { return Ok(None) };
+    /// Appends the runs of the next chunk that has some, ascending. `false` if there is none. An error comes behind
+    /// those that can be read before it.
+    pub(in crate::serial) fn next_chunk(&mut self, runs: &mut Vec<Run>) -> Result<bool, &'static str> {
+        while let Some(number) = self.next {
             self.next = (number < self.table.last).then_some(number + 1);
             match self.table.chunk(number)? {
-                Chunk::Absent => {}
-                Chunk::Linear(run) => return Ok(Some(run)),
-                Chunk::Leaf(leaf) => self.leaf = Some(leaf.runs(number)?),
+                Chunk::Absent => continue,
+                Chunk::Linear(run) => runs.push(run),
+                Chunk::Leaf(leaf) => leaf.pieces(number, self.decoder.get_or_insert_default(), runs)?,
             }
+            return Ok(true);
         }
-    }
-}
-
-impl Iterator for TableRuns<'_> {
-    type Item = Result<Run, &'static str>;
-
-    fn next(&mut self) -> Option<Self::Item> {
-        let run = self.step();
-        if run.is_err() {
-            (self.next, self.leaf) = (None, None);
-        }
-        run.transpose()
+        Ok(false)
     }
 }
