@@ -16,6 +16,7 @@ use anyhow::{Context as _, Result, ensure};
 use clap::Args;
 use toml::{Table, Value};
 
+use crate::nightly;
 use crate::program;
 use crate::tally::Tally;
 use crate::workspace::Workspace;
@@ -59,8 +60,8 @@ pub(crate) fn counted(workspace: &Workspace, seconds: u64, only: Option<&str>) -
     };
     let targets = targets(&workspace.root)?;
     let cargo = || {
-        let mut command = Command::new("rustup");
-        command.args(["run", &nightly, "cargo", "fuzz"]).current_dir(workspace.root.join(FOLDER));
+        let mut command = nightly::cargo(&nightly);
+        command.arg("fuzz").current_dir(workspace.root.join(FOLDER));
         command
     };
     let mut build = cargo();
@@ -117,15 +118,8 @@ fn fuzz(workspace: &Workspace, mut cargo: Command, target: &str, seconds: u64) -
 
 /// The nightly toolchain that is installed, with cargo-fuzz beside it; or why it cannot be used.
 fn nightly() -> Result<String, String> {
-    let list = Command::new("rustup").args(["toolchain", "list"]).output();
-    let list = list.map_err(|error| format!("rustup does not start: {error}"))?;
-    let list = String::from_utf8_lossy(&list.stdout).into_owned();
-    let nightly = list.lines().filter_map(|line| line.split_whitespace().next());
-    let nightly = nightly.into_iter().find(|name| name.starts_with("nightly"));
-    let nightly = nightly.ok_or("no nightly toolchain is installed")?.to_owned();
-    let mut cargo = Command::new("rustup");
-    cargo.args(["run", &nightly, "cargo"]);
-    match program::has_subcommand(cargo, "fuzz") {
+    let nightly = nightly::toolchain()?;
+    match program::has_subcommand(nightly::cargo(&nightly), "fuzz") {
         Ok(true) => Ok(nightly),
         _ => Err("cargo-fuzz is not installed".to_owned()),
     }

@@ -7,8 +7,10 @@ mod fuzz;
 mod golden;
 mod instructions;
 mod new_handler;
+mod nightly;
 mod no_std;
 mod program;
+mod sanitize;
 mod supervise;
 mod sim;
 mod tally;
@@ -46,6 +48,8 @@ enum Task {
     Concurrency(concurrency::Options),
     /// libFuzzer on hostile bytes and on operations against models
     Fuzz(fuzz::Options),
+    /// Tests under sanitizers of memory and of threads: half an hour on two processors
+    Sanitize(sanitize::Options),
     /// Random updates with faults on the simulated machine, or all schedules of two or three faults
     Sim(sim::Options),
     /// Link the kernel-agnostic crates without std and run an update
@@ -68,6 +72,7 @@ fn main() -> ExitCode {
         Task::Bench(options) => bench::run(&options),
         Task::Concurrency(options) => concurrency::run(&options),
         Task::Fuzz(options) => fuzz::run(&options),
+        Task::Sanitize(options) => sanitize::run(&options),
         Task::Sim(options) => sim::run(&options),
         Task::NoStd => no_std::run(),
         Task::Supervise(options) => supervise::run(&options),
