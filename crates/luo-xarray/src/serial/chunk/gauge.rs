@@ -169,6 +169,20 @@ impl ChunkStat {
     }
 }
 
+impl Form {
+    /// The chunk's word. `at` is where its leaf begins, and then where the next one does.
+    pub(in crate::serial) fn word(&self, at: &mut u64) -> ChunkWord {
+        match *self {
+            Self::Linear { value, step } => ChunkWord::Linear { value, step },
+            Self::Leaf(shape) => {
+                let here = *at;
+                *at += u64::from(shape.bits());
+                ChunkWord::Leaf { at: here, shape }
+            }
+        }
+    }
+}
+
 /// A shape, and the bits that it takes.
 #[derive(Clone, Copy, Debug)]
 struct Measured {

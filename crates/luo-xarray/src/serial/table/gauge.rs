@@ -3,7 +3,7 @@
 use crate::serial::chunk::ChunkStat;
 use crate::serial::list::ListGauge;
 use crate::serial::run::{Joiner, Run};
-use crate::serial::wire::RECORD_WORDS;
+use crate::serial::wire::{Kind, PartHead, RECORD_WORDS};
 use crate::serial::words::WORD_BYTES;
 use crate::serial::{CHUNK_SHIFT, LIST_RUNS, TABLE_RUNS_MIN, TABLE_SURPLUS, TABLE_WEIGHT};
 
@@ -43,6 +43,11 @@ impl Extent {
         self.first = self.first.min(first);
         self.last = last;
         self.reference = self.reference.min(chunk.min);
+    }
+
+    /// The table's record.
+    pub(in crate::serial) const fn head(&self, body: u64) -> PartHead {
+        PartHead { first: self.first, last: self.last, reference: self.reference, kind: Kind::Table, body }
     }
 
     /// Chunks from the first to the last, empty ones between them included.

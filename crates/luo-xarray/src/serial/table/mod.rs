@@ -10,7 +10,6 @@ mod plan;
 mod read;
 mod source;
 mod stream;
-mod write;
 
 pub(super) use gauge::{Bounds, Extent, ListEstimate};
 pub(super) use plan::TablePlan;
