@@ -2,7 +2,7 @@
 
 use core::ops::RangeInclusive;
 
-use luo_core::{Kind, Manifest, Registry, Version};
+use luo_core::{Kind, Manifest, Registry, SessionName, Token, Version};
 
 use crate::journal::{Journal, Pen, ProgramId};
 use crate::keeper::{Keeper, Speech};
@@ -19,7 +19,7 @@ pub const VCPUS: &str = "vcpus";
 /// What a program reads and writes.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Build {
-    pools: Vec<Speech>,
+    pools: Vec<(Speech, Option<(SessionName, Token)>)>,
     files: Vec<(Speech, Vec<Kind>)>,
     subsystems: Vec<Speech>,
     features: Vec<Kind>,
@@ -66,7 +66,20 @@ impl Build {
     /// Reads and writes these versions of a shared object.
     #[must_use]
     pub fn pool(mut self, kind: &str, versions: RangeInclusive<u16>) -> Self {
-        self.pools.push(Speech::new(kind, versions));
+        self.pools.push((Speech::new(kind, versions), None));
+        self
+    }
+
+    /// As [`pool`](Self::pool), of one that asks for a file before it is made again.
+    #[must_use]
+    pub fn pool_asking(
+        mut self,
+        kind: &str,
+        versions: RangeInclusive<u16>,
+        session: SessionName,
+        token: u64,
+    ) -> Self {
+        self.pools.push((Speech::new(kind, versions), Some((session, Token(token)))));
         self
     }
 
@@ -98,8 +111,8 @@ impl Build {
         let good = "a test puts its builds together well";
         let mut registry = Registry::new();
         let mut vcpus = Vec::new();
-        for speech in &self.pools {
-            registry.shared(PoolMaker::new(speech.clone(), pen.clone())).expect(good);
+        for (speech, asks) in &self.pools {
+            registry.shared(PoolMaker::new(speech.clone(), *asks, pen.clone())).expect(good);
         }
         for (speech, pools) in &self.files {
             registry.handler(Keeper::new(speech.clone(), pools.clone(), pen.clone())).expect(good);

@@ -1,15 +1,18 @@
 //! The pool: an object that files share. It counts them.
 //!
 //! On the near side a **share** is held by each prepared file; a preserved array says how many there were. On the far
-//! side each file that is made again **arrives**; the array says how many there can be.
+//! side each file that is made again **arrives**; the array says how many there can be. A pool may **ask** for a file
+//! before it is made again.
 
 use std::sync::Arc;
 
 use luo_core::{
-    FreezeScope, Kind, PrepareScope, Record, Refusal, RetrieveScope, SharedObject, Version, VersionRange,
+    FreezeScope, Kind, PrepareScope, Record, Refusal, RetrieveScope, SessionName, SharedObject, Token,
+    Version, VersionRange,
 };
 use luo_kho::PreservedArray;
 
+use crate::file::SimFile;
 use crate::journal::{Act, Pen, Who};
 use crate::keeper::Speech;
 use crate::payload::{name_payload, named_len, one_word};
@@ -18,6 +21,7 @@ use crate::payload::{name_payload, named_len, one_word};
 #[derive(Debug)]
 pub struct PoolMaker {
     speech: Speech,
+    asks: Option<(SessionName, Token)>,
     pen: Pen,
 }
 
@@ -42,8 +46,8 @@ pub struct Share {
 }
 
 impl PoolMaker {
-    pub(crate) fn new(speech: Speech, pen: Pen) -> Self {
-        Self { speech, pen }
+    pub(crate) fn new(speech: Speech, asks: Option<(SessionName, Token)>, pen: Pen) -> Self {
+        Self { speech, asks, pen }
     }
 
     fn who(&self) -> Who {
@@ -158,7 +162,12 @@ impl SharedObject for PoolMaker {
 
     fn retrieve(&self, record: &Record<'_>, scope: &mut RetrieveScope<'_>) -> Result<Pool, Refusal> {
         let who = self.who();
-        let expected = self.pen.ask(who, Act::Retrieve, || one_word(record, scope))?;
+        let expected = self.pen.ask(who, Act::Retrieve, || {
+            if let Some((session, token)) = self.asks {
+                scope.file_in::<SimFile>(session, token)?;
+            }
+            one_word(record, scope)
+        })?;
         Ok(Pool { who, pen: self.pen.clone(), side: Side::Far { expected, arrived: Vec::new() } })
     }
 

@@ -268,6 +268,50 @@ fn a_circle_that_arrives_is_refused() {
     }
 }
 
+/// A build whose logs lean on a pool, which asks for a file before it is made again.
+fn pool_asking_for(token: u64) -> Build {
+    let pool = Build::plain().pool_asking("pool", 1..=1, session("s"), token);
+    pool.file_on("log", 1..=2, &["pool"])
+}
+
+/// A shared object on the way is one level more, as a file would be: a pool is made at depth 1, and what it asks for at
+/// depth 2.
+#[test]
+fn shared_objects_count_in_a_row_of_dependencies() {
+    for (files, refused) in [(31, false), (32, true)] {
+        let host = Host::new();
+        let mut old = host.found(&pool_asking_for(0));
+        let links: Vec<_> = (0..files).map(|_| host.note("link")).collect();
+        links.windows(2).for_each(|pair| pair[0].depend_on(&pair[1]));
+        (0..).zip(&links).for_each(|(token, link)| old.preserve("s", token, link));
+        old.preserve("l", 0, &host.file("log", "leans on the pool"));
+        let mut new = old.update(By::Exec, &pool_asking_for(0));
+        let outcome = new.retrieve("l", 0).map_err(|error| error.to_string());
+        let too_deep = "token 0x1f of session `s` lies more than 32 dependencies deep";
+        assert_eq!(outcome.is_err_and(|error| error.contains(too_deep)), refused, "{files} files");
+    }
+}
+
+/// A circle may lead through a shared object, which asks for a file that leans on it: the one that asked for it, or
+/// another.
+#[test]
+fn a_circle_through_a_shared_object_is_refused() {
+    let causes = ["token 0x0 of session `s` depends on itself", "a shared object depends on itself"];
+    for (asked, cause) in (0..).zip(causes) {
+        let host = Host::new();
+        let mut old = host.found(&pool_asking_for(asked));
+        old.preserve("s", 0, &host.file("log", "leans on the pool"));
+        old.preserve("s", 1, &host.file("log", "leans on it too"));
+        old.preserve("s", 2, &host.note("does not"));
+        let mut new = old.update(By::Kexec, &pool_asking_for(asked));
+        let error = new.retrieve("s", 0).unwrap_err().to_string();
+        assert!(error.contains(cause), "{error}");
+        assert_eq!(new.retrieve("s", 2).unwrap().bytes(), b"does not");
+        let gone = [(session("s"), Token(0)), (session("s"), Token(1))];
+        new.finish_discarding(&gone).unwrap().assert_clean();
+    }
+}
+
 /// As little is believed of a token that nobody has.
 #[test]
 fn a_missing_dependency_that_arrives_is_named() {

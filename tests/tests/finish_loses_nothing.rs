@@ -1,7 +1,7 @@
 //! Finishing waits for who is busy, names what nobody took, and gives up exactly what the caller names: what the kernel
 //! tests nowhere (`can_finish` false, finish without retrieve, close without finish), and the defects D7, D8, D12.
 
-use luo_core::{Fate, FinishError, Participant, Phase, Stuck, Token};
+use luo_core::{Fate, FinishError, Participant, Phase, Stuck, Token, Unclaimed};
 use luo_tests::{Act, Build, By, Host, Successor, Who, assert_no_frames, frame_count, session};
 
 fn yes() -> luo_core::Irrevocable {
@@ -63,6 +63,27 @@ fn files_that_nobody_took_are_named_and_still_there() {
         assert_eq!(new.retrieve("b", 3).unwrap().bytes(), b"three");
         new.finish().unwrap().assert_clean();
     }
+}
+
+/// A message names eight of them and says whether there are more; the error itself has them all.
+#[test]
+fn many_unclaimed_files_are_counted_and_the_first_are_named() {
+    for (files, more) in [(8, ""), (9, " ..."), (1000, " ...")] {
+        let tokens = (0..files).map(|token| (session("s"), Token(token))).collect();
+        let named: String = (0..8).map(|token| format!(" `s` {token:#x}")).collect();
+        let message = format!("{files} files are unclaimed:{named}{more}");
+        assert_eq!(Unclaimed { tokens }.to_string(), message);
+    }
+}
+
+/// What a program is left with when finishing fails tells its state and its sessions when it is printed.
+#[test]
+fn what_is_left_by_a_finish_that_failed_can_be_told() {
+    let host = Host::new();
+    let new = arrived(&host, By::Exec);
+    let told = format!("{:?}", new.updated.finish().unwrap_err().kept);
+    assert!(told.starts_with("Updated {") && told.contains("state: Updated"), "{told}");
+    assert!(told.contains(&format!("{:?}", [session("a"), session("b")])), "{told}");
 }
 
 #[test]
