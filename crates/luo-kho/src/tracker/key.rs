@@ -91,7 +91,8 @@ impl KeyRun {
             let (start, order) = blocks.next()?;
             let first = key(start, order);
             let mut end = first + 1;
-            while blocks.next_if(|&(start, next)| next == order && key(start, next) == end).is_some() {
+            // The key behind the last of one order is that of frame 0, which no block behind another one holds.
+            while blocks.next_if(|&(start, next)| key(start, next) == end).is_some() {
                 end += 1;
             }
             Some(Self { order, first, end })
@@ -159,6 +160,16 @@ mod tests {
         }
         assert_eq!(next, KEY_END);
         assert_eq!((order_of(0), order_of(KEY_END), order_of(u64::MAX)), (None, None, None));
+    }
+
+    #[test]
+    fn a_run_is_never_empty_and_ends_with_its_order() {
+        let order_1 = KeyRun::all(Order::new(1).unwrap());
+        assert_eq!(KeyRun::leading(order_1.first, order_1.first), None);
+        assert_eq!(KeyRun::leading(order_1.first, KEY_END), Some(order_1));
+        let last = KeyRun { first: order_1.end - 1, ..order_1 };
+        assert_eq!(KeyRun::leading(last.first, KEY_END), Some(last));
+        assert_eq!((KeyRun::leading(0, 1), KeyRun::leading(KEY_END, u64::MAX)), (None, None));
     }
 
     #[test]

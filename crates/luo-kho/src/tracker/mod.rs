@@ -298,13 +298,14 @@ impl Tracker {
         Ok(range.end())
     }
 
-    /// The block that holds both the frame before `boundary` and the one at it.
+    /// The block that holds both the frame before `boundary` and the one at it. None reaches across frame 0, where
+    /// blocks of every order may begin.
     fn block_across<S: NodeStore + ?Sized>(
         &self,
         store: &S,
         boundary: u64,
     ) -> Result<Option<FrameRange>, KhoError> {
-        let Some(frame) = Pfn::new(boundary).filter(|_| boundary > 0) else { return Ok(None) };
+        let Some(frame) = Pfn::new(boundary) else { return Ok(None) };
         for order in self.blocks.orders().filter(|&order| !frame.is_aligned(order)) {
             let keys = KeyRun::meeting(frame.as_range(), order);
             if first_clear(store, self.root, keys.first, keys.end)? == keys.end {

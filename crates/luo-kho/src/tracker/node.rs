@@ -121,6 +121,27 @@ mod tests {
 
     use super::*;
 
+    #[test]
+    fn a_search_includes_its_first_bit_and_ends_before_its_last() {
+        for bit in [0, 5, 63, 64, 100, 1000, LEAF_BITS - 1] {
+            let mut words = [U64::ZERO; WORDS];
+            words[bit / WORD_BITS] = U64::new(1 << (bit % WORD_BITS));
+            let inverse = words.map(|word| !word);
+            let node = Node { frame: Pfn::ZERO, words: &words };
+            let inverse = Node { frame: Pfn::ZERO, words: &inverse };
+            for (from, end, found) in [
+                (0, bit, None),
+                (0, bit + 1, Some(bit)),
+                (bit, LEAF_BITS, Some(bit)),
+                (bit + 1, LEAF_BITS, None),
+                (bit, bit, None),
+            ] {
+                assert_eq!(node.next_set(from, end), found, "{bit} in {from}..{end}");
+                assert_eq!(inverse.next_clear(from, end), found, "{bit} in {from}..{end}");
+            }
+        }
+    }
+
     proptest! {
         #[test]
         fn searches_agree_with_looking_at_each_bit(

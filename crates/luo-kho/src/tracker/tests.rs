@@ -4,6 +4,7 @@
 use alloc::boxed::Box;
 use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::vec::Vec;
+use core::cell::Cell;
 
 use proptest::prelude::*;
 
@@ -21,11 +22,13 @@ struct Nodes {
     /// Calls of `store` left before one fails.
     stores_left: Option<u64>,
     stores: u64,
+    reads: Cell<u64>,
 }
 
 impl Nodes {
     fn new() -> Self {
-        Self { frames: BTreeMap::new(), takes_left: None, stores_left: None, stores: 0 }
+        let (frames, reads) = (BTreeMap::new(), Cell::new(0));
+        Self { frames, takes_left: None, stores_left: None, stores: 0, reads }
     }
 
     fn word(&self, node: u64, index: usize) -> u64 {
@@ -74,6 +77,7 @@ impl NodeStore for Nodes {
     }
 
     fn node(&self, node: Pfn) -> Result<&[u8; FRAME_SIZE], KhoError> {
+        self.reads.set(self.reads.get() + 1);
         let found = self.frames.get(&node).map(|bytes| &**bytes);
         found.ok_or(KhoError::OutOfRange { range: node.as_range(), span: range(NODES, NODES + 1) })
     }
@@ -189,6 +193,30 @@ fn the_middle_of_a_block_leaves_its_ends() {
 }
 
 #[test]
+fn a_block_on_the_edge_of_a_leaf_is_split_like_any_other() {
+    for order in [1, 9, 36] {
+        // The last key of one leaf and the first of the next.
+        let edge = (1 << 15) << order;
+        let (first, last) = (edge - (1 << order), edge + (1 << order));
+        let (mut nodes, mut tracker) = with(&[(first, edge), (edge, last)]);
+        assert!(tracker.covers(&nodes, range(first, edge)).unwrap());
+        tracker.unpreserve(&mut nodes, range(edge - 1, edge)).unwrap();
+        assert_eq!(tracker.runs(&nodes).unwrap(), [range(first, edge - 1), range(edge, last)]);
+    }
+}
+
+#[test]
+fn orders_stay_apart_where_their_keys_are_neighbours() {
+    // The key of the last block of order 1 comes before that of the first of order 0.
+    let end = crate::PFN_END;
+    let (mut nodes, mut tracker) = with(&[(end - 2, end), (0, 1), (1, 2)]);
+    assert_eq!(tracker.runs(&nodes).unwrap(), [range(0, 2), range(end - 2, end)]);
+    assert_eq!(tracker.first_overlap(&nodes, range(2, end)), Ok(Some(range(end - 2, end))));
+    tracker.unpreserve(&mut nodes, range(end - 1, end)).unwrap();
+    assert_eq!(tracker.runs(&nodes).unwrap(), [range(0, 2), range(end - 2, end - 1)]);
+}
+
+#[test]
 fn everything_there_is_fits_in_one_block() {
     let (mut nodes, mut tracker) = fresh();
     tracker.preserve(&mut nodes, everything()).unwrap();
@@ -225,6 +253,20 @@ fn a_range_costs_words_not_frames() {
 }
 
 #[test]
+fn orders_that_nobody_uses_are_not_read() {
+    for (ranges, orders) in [(&[][..], 0), (&[(4, 8)], 1), (&[(4, 8), (1 << 40, (1 << 40) + 4), (1, 2)], 2)] {
+        let (nodes, tracker) = with(ranges);
+        nodes.reads.set(0);
+        assert_eq!(tracker.first_overlap(&nodes, range(100, 101)), Ok(None));
+        // One way down from the root for each order, which ends early where there is nothing below.
+        assert!(nodes.reads.get() <= orders * 6, "{} reads", nodes.reads.get());
+        nodes.reads.set(0);
+        assert_eq!(tracker.covers(&nodes, range(100, 101)), Ok(false));
+        assert!(nodes.reads.get() <= orders * 6, "{} reads", nodes.reads.get());
+    }
+}
+
+#[test]
 fn destroying_gives_every_node_back() {
     let (mut nodes, tracker) = with(&[(3, 70_000), (1 << 40, (1 << 40) + 3)]);
     let listed: BTreeSet<_> = tracker.nodes(&nodes).unwrap().into_iter().collect();
@@ -239,7 +281,8 @@ fn sweep(
     arm: impl Fn(&mut Nodes, u64),
     change: impl Fn(&mut Tracker, &mut Nodes) -> Result<(), KhoError>,
 ) -> u64 {
-    for nth in 0.. {
+    // More calls than any change makes: one that fails whatever happens does not go on for ever.
+    for nth in 0..1_000 {
         let (mut nodes, mut tracker) = with(set_up);
         let (before, counts) = (nodes.bytes(), tracker.blocks);
         arm(&mut nodes, nth);
@@ -248,7 +291,7 @@ fn sweep(
         }
         assert_eq!((nodes.bytes(), tracker.blocks), (before, counts), "after call {nth} failed");
     }
-    unreachable!("some n is past the last call")
+    panic!("the change still fails when no call does")
 }
 
 #[test]
