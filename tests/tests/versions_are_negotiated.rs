@@ -5,7 +5,7 @@ use luo_core::{
     Cause, Fate, Kind, OrphanReason, Participant, Phase, RetrieveError, Role, State, Token, Version,
     VersionRange, WritePolicy,
 };
-use luo_tests::{Act, Build, By, Contents, Host, NOTE, Successor, nobody, session};
+use luo_tests::{Act, Build, By, Contents, Host, NOTE, Successor, Who, nobody, session};
 
 /// A host on which `old` has written one note, with a position and a flag, and `new` has taken over.
 fn updated<'h>(host: &'h Host, old: &Build, policy: WritePolicy, new: &Build) -> Successor<'h> {
@@ -211,10 +211,18 @@ fn reading_and_writing_are_two_things() {
 fn what_was_prepared_for_another_successor_is_prepared_again() {
     let host = Host::new();
     let mut program = host.found(&notes(1..=3));
-    program.preserve("s", 1, &host.note("a note"));
-    program.luo.prepare_file(session("s"), Token(1), &nobody()).unwrap();
+    let files = [1, 2, 3].map(|token| {
+        let file = host.note("a note");
+        program.preserve("s", token, &file);
+        program.luo.prepare_file(session("s"), Token(token), &nobody()).unwrap();
+        Who::File(file.mark())
+    });
+    let id = program.id;
     program.luo.set_policy(WritePolicy::newest().for_successor(notes(1..=2).manifest()));
     let mut new = program.update(By::Kexec, &notes(1..=2));
-    assert_eq!(new.retrieve("s", 1).unwrap().bytes(), b"a note");
+    let [first, second, third] = files;
+    assert_eq!(host.journal.order(id, Act::Cancel), [third, second, first], "every undo runs in reverse");
+    assert_eq!(host.journal.order(id, Act::Prepare), [files, files].concat());
+    assert_eq!(new.retrieve_all().len(), 3);
     new.finish().unwrap().assert_clean();
 }
