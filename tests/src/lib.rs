@@ -52,7 +52,7 @@ pub use flaky::{Flaky, Fuse};
 pub use guest::Guest;
 pub use host::{By, Host, assert_no_frames, carrier, frame_count, nobody, refused, session};
 pub use journal::{Act, Entry, Journal, Pen, Planned, PlannedPanic, ProgramId, Who};
-pub use keeper::{Held, Keeper, LATE, LIAR, NAUGHTY, SIM_FILE, Speech};
+pub use keeper::{Held, Keeper, LATE, LIAR, NAUGHTY, SIM_FILE, Speech, TWIN};
 pub use payload::{DEPENDENCIES_MAX, FileRecord, bytes_of, words_of};
 pub use pool::{Pool, PoolMaker, Share};
 pub use program::{Arrived, Program, Successor};

@@ -10,12 +10,12 @@ use luo_core::{
     FreezeScope, Kind, PrepareScope, Record, Refusal, RetrieveScope, SessionName, SharedObject, Token,
     Version, VersionRange,
 };
-use luo_kho::PreservedArray;
+use luo_kho::{PhysAddr, PreservedArray};
 
 use crate::file::SimFile;
 use crate::journal::{Act, Pen, Who};
 use crate::keeper::Speech;
-use crate::payload::{name_payload, named_len, one_word};
+use crate::payload::{name_payload, named_len, one_word, words_of};
 
 /// Makes pools.
 #[derive(Debug)]
@@ -177,8 +177,10 @@ impl SharedObject for PoolMaker {
 
     fn discard(&self, record: &Record<'_>, scope: &mut RetrieveScope<'_>) {
         self.pen.tell(self.who(), Act::Discard);
-        // What cannot be claimed is released with everything that nobody claimed.
-        let _ = one_word(record, scope);
+        // Claimed for good, it is freed all the same; what is not claimed is released with all that nobody claimed.
+        if let Some(name) = words_of(record.payload).unwrap_or_default().first() {
+            let _ = scope.keep(PhysAddr::new(*name).frame().as_range());
+        }
     }
 }
 

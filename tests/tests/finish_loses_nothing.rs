@@ -70,7 +70,7 @@ fn files_that_nobody_took_are_named_and_still_there() {
 fn many_unclaimed_files_are_counted_and_the_first_are_named() {
     for (files, more) in [(8, ""), (9, " ..."), (1000, " ...")] {
         let tokens = (0..files).map(|token| (session("s"), Token(token))).collect();
-        let named: String = (0..8).map(|token| format!(" `s` {token:#x}")).collect();
+        let named = [0, 1, 2, 3, 4, 5, 6, 7].map(|token| format!(" `s` {token:#x}")).concat();
         let message = format!("{files} files are unclaimed:{named}{more}");
         assert_eq!(Unclaimed { tokens }.to_string(), message);
     }
@@ -138,6 +138,23 @@ fn one_session_is_finished_with_what_it_gives_up() {
     assert!(fates.iter().all(|fate| matches!(fate, Fate::Finished)), "{fates:?}");
     assert_eq!(new.retrieve("b", 3).unwrap().bytes(), b"three");
     new.finish().unwrap().assert_clean();
+}
+
+/// Who was told with its session is told no more: not if the session is asked for again, and not with the others.
+#[test]
+fn everybody_is_told_once() {
+    let host = Host::new();
+    let mut new = arrived(&host, By::Exec);
+    let one = Who::File(new.retrieve("a", 1).unwrap().mark());
+    let three = Who::File(new.retrieve("b", 3).unwrap().mark());
+    new.updated.finish_session_discarding(session("a"), &[Token(2)], yes()).unwrap();
+    new.updated.finish_session(session("a")).unwrap();
+    let new = new.finish().unwrap();
+    let [pool, vcpus] = [luo_tests::POOL, luo_tests::VCPUS].map(luo_core::Kind::literal);
+    let told = host.journal.order(new.id, Act::Finish);
+    assert_eq!(told, [one, three, Who::Shared(pool), Who::Subsystem(vcpus)]);
+    assert_eq!(host.journal.order(new.id, Act::Discard).len(), 1, "token 2 of session a");
+    new.assert_clean();
 }
 
 /// A file whose retrieve failed is unclaimed too: its frames are neither lost (D7) nor let go without being named.

@@ -2,7 +2,7 @@
 //! against anybody: what the kernel tests nowhere (retrieve failure, second retrieve), and R2.
 
 use luo_core::{Fate, RetrieveError, Token};
-use luo_tests::{Act, Build, By, Host, SimFile, Successor, frame_count, session};
+use luo_tests::{Act, Build, By, Host, SimFile, Successor, TWIN, assert_no_frames, frame_count, session};
 
 fn arrived(host: &Host) -> Successor<'_> {
     let mut old = host.found(&Build::standard());
@@ -47,6 +47,30 @@ fn a_failed_retrieve_is_remembered_and_not_repeated() {
         assert_eq!(new.retrieve("s", 2).unwrap().bytes(), b"two", "the other file is not concerned");
         new.finish_discarding(&[(session("s"), Token(1))]).unwrap().assert_clean();
     }
+}
+
+/// One file does not come out under two tokens, whatever was written: the second is refused, and claims nothing.
+#[test]
+fn two_records_of_one_file_make_one_file() {
+    let host = Host::new();
+    let mut old = host.found(&Build::plain());
+    for token in 1..=3 {
+        let twin = host.note("looks like another");
+        old.preserve("s", token, &twin);
+        twin.change(|contents| (contents.flags, contents.position) = (TWIN, token / 3));
+    }
+    let mut new = old.update(By::Exec, &Build::plain());
+    let first = new.retrieve("s", 2).unwrap();
+    let claimed = new.updated.luo().memory().census().unwrap().claimed;
+    let error = new.retrieve("s", 1).unwrap_err().to_string();
+    assert!(error.ends_with("it turned out to be the same file as token 0x2 of session `s`"), "{error}");
+    assert_eq!(new.updated.luo().memory().census().unwrap().claimed, claimed);
+    assert_eq!(new.updated.luo().token_of(session("s"), &first), Some(Token(2)), "it has its token still");
+    new.retrieve("s", 3).expect("a file of its own");
+    // Its handler is told to discard what it had made once, which no honest file sees.
+    let new = new.finish_discarding(&[(session("s"), Token(1))]).unwrap();
+    assert_eq!(host.journal.order(new.id, Act::Discard).len(), 1);
+    assert_no_frames(&new.luo.memory().census().unwrap());
 }
 
 /// Whoever asks for another type than the handler makes has not spent the record.

@@ -120,6 +120,8 @@ struct World {
     machine: Machine,
     journal: Journal,
     keeps: bool,
+    /// Whether the successor reads clips.
+    reads: bool,
     file: SimFile,
 }
 
@@ -127,13 +129,15 @@ impl World {
     fn new(keeps: bool) -> Self {
         let file = SimFile::new(());
         file.write(4096, TEXT);
-        Self { machine: Machine::default(), journal: Journal::default(), keeps, file }
+        Self { machine: Machine::default(), journal: Journal::default(), keeps, reads: true, file }
     }
 
     fn registry(&self, program: u32) -> Registry {
         let (mut registry, _) =
             Build::standard().registry(&Pen::new(self.journal.clone(), ProgramId(program)));
-        registry.handler(Clips { keeps: self.keeps }).expect("the only one");
+        if program == 0 || self.reads {
+            registry.handler(Clips { keeps: self.keeps }).expect("the only one");
+        }
         registry
     }
 
@@ -193,6 +197,16 @@ fn one_that_nobody_takes_is_let_go_when_it_is_discarded() {
         world.assert_let_go(&luo.map_err(|stuck| stuck.error).unwrap());
         assert_eq!(world.file.references(), 1);
     }
+}
+
+/// The successor has no handler that could claim it: it goes with what nobody claimed.
+#[test]
+fn one_that_nobody_reads_is_let_go_when_it_is_given_up() {
+    let world = World { reads: false, ..World::new(false) };
+    let gone = [(session("s"), CLIP)];
+    let luo = world.updated().finish_discarding(&gone, Irrevocable::knowingly());
+    world.assert_let_go(&luo.map_err(|stuck| stuck.error).unwrap());
+    assert_eq!(world.file.references(), 1);
 }
 
 #[test]

@@ -110,6 +110,28 @@ fn it_is_finished_with_its_last_file() {
     }
 }
 
+/// Of the objects that go with their last file the one goes first that was leaned on last; all go after the file.
+#[test]
+fn the_objects_of_one_file_go_in_reverse() {
+    let host = Host::new();
+    let in_reverse = |log: u64| [Who::File(log), shared("pool"), shared("ledger")];
+    let mut old = host.found(&build());
+    let log = host.file("log", "1");
+    old.preserve("s", 1, &log);
+    let mut new = old.update(By::Exec, &build());
+    new.retrieve("s", 1).unwrap();
+    let new = new.finish().unwrap();
+    assert_eq!(host.journal.order(new.id, Act::Finish), in_reverse(log.mark()));
+
+    let host = Host::new();
+    let mut old = host.found(&build());
+    let log = host.file("log", "1");
+    old.preserve("s", 1, &log);
+    let new = old.update(By::Kexec, &build()).finish_discarding(&[(session("s"), Token(1))]).unwrap();
+    assert_eq!(host.journal.order(new.id, Act::Discard), in_reverse(log.mark()));
+    new.assert_clean();
+}
+
 /// Nobody asked for the object before the first file was finished (D2): the count is right all the same, and the object
 /// is discarded with the last file.
 #[test]
@@ -130,28 +152,33 @@ fn it_is_discarded_if_nobody_asked_for_it() {
     new.assert_clean();
 }
 
-/// One that cannot be made again tells every file that leans on it, is asked once, and concerns nobody else.
+/// One that cannot be made again tells every file that leans on it, is asked once, keeps nothing that it claimed, and
+/// concerns nobody else.
 #[test]
 fn one_that_cannot_be_made_again_fails_the_files_that_lean_on_it() {
-    let host = Host::new();
-    let mut old = host.found(&build());
-    old.preserve("s", 1, &host.note("leans"));
-    old.preserve("s", 2, &host.note("leans too"));
-    old.preserve("s", 3, &host.file("loner", "does not"));
-    let mut new = old.update(By::Exec, &build());
-    host.journal.refuse_next(1);
-    for token in [1, 2] {
-        let error = new.retrieve("s", token).unwrap_err().to_string();
-        assert!(error.contains("was to be refused"), "{error}");
+    // At the beginning of its callback, and at the end, when frames were claimed.
+    for at in [1, 2] {
+        let host = Host::new();
+        let mut old = host.found(&build());
+        old.preserve("s", 1, &host.note("leans"));
+        old.preserve("s", 2, &host.note("leans too"));
+        old.preserve("s", 3, &host.file("loner", "does not"));
+        let mut new = old.update(By::Exec, &build());
+        host.journal.refuse_next(at);
+        for token in [1, 2] {
+            let error = new.retrieve("s", token).unwrap_err().to_string();
+            assert!(error.contains("was to be refused"), "{error}");
+        }
+        assert_eq!(new.updated.luo().memory().census().unwrap().claimed, []);
+        assert_eq!(new.retrieve("s", 3).unwrap().bytes(), b"does not");
+        let asked = host.journal.entries();
+        let asked = asked.iter().filter(|entry| entry.act == Act::Retrieve && entry.who == shared("pool"));
+        assert_eq!(asked.count(), 1);
+        let gone = [(session("s"), Token(1)), (session("s"), Token(2))];
+        let new = new.finish_discarding(&gone).unwrap();
+        assert_eq!(host.journal.count(new.id, shared("pool"), Act::Discard), 1);
+        new.assert_clean();
     }
-    assert_eq!(new.retrieve("s", 3).unwrap().bytes(), b"does not");
-    let asked = host.journal.entries();
-    let asked = asked.iter().filter(|entry| entry.act == Act::Retrieve && entry.who == shared("pool"));
-    assert_eq!(asked.count(), 1);
-    let gone = [(session("s"), Token(1)), (session("s"), Token(2))];
-    let new = new.finish_discarding(&gone).unwrap();
-    assert_eq!(host.journal.count(new.id, shared("pool"), Act::Discard), 1);
-    new.assert_clean();
 }
 
 #[test]
