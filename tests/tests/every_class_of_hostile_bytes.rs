@@ -39,8 +39,10 @@ struct Victim {
 }
 
 const NAMES: usize = 1;
+const SHARED: usize = 3;
 const SESSIONS: usize = 4;
 const FILES: usize = 5;
+const LINKS: usize = 6;
 const OBJECTS: usize = 7;
 const PAYLOADS: usize = 8;
 
@@ -262,7 +264,7 @@ fn x12_frames_that_cannot_be() {
 fn x14_reserved_bits() {
     let victim = Victim::new();
     // Of subsystems, shared objects, links: the second half of a word; of objects: byte 2 and the last four.
-    for (section, reserved) in [(2, 4), (3, 4), (6, 4), (OBJECTS, 2), (OBJECTS, 12)] {
+    for (section, reserved) in [(2, 4), (SHARED, 4), (LINKS, 4), (OBJECTS, 2), (OBJECTS, 12)] {
         for bit in 0..16 {
             let error = victim.refusal(section, |body| body[reserved + bit / 8] ^= 1 << (bit % 8));
             assert!(matches!(error, WireError::Impossible { .. }), "section {section}: {error}");
@@ -278,6 +280,60 @@ fn x14_reserved_bits() {
             Outcome::Refused
         );
     }
+}
+
+/// The names are those of the subsystem, of the shared object and of the handlers, in that order, and a file names one
+/// of the last.
+#[test]
+fn x16_names_of_others() {
+    let victim = Victim::new();
+    let count = victim.sections[NAMES].1 / 48;
+    for name in 0..count {
+        let at = name * 48;
+        for role in 1..=3 {
+            let mut right = false;
+            let fork = victim.forged(NAMES, |body| {
+                right = body[at] == role;
+                body[at] = role;
+            });
+            match fork.adopt(&build()) {
+                Ok(_) => assert!(right, "name {name} in role {role} is believed"),
+                Err(AdoptError::Wire(WireError::Impossible { section, .. })) => assert_eq!(section, "names"),
+                Err(error) => panic!("name {name} in role {role}: {error}"),
+            }
+        }
+    }
+    for name in [0, 1, u32::try_from(count).unwrap(), u32::MAX] {
+        let error = victim.refusal(FILES, |body| body[8..12].copy_from_slice(&name.to_le_bytes()));
+        assert!(matches!(error, WireError::Impossible { section: "files", .. }), "name {name}: {error}");
+    }
+}
+
+/// Nobody would ever let go of it.
+#[test]
+fn x16_a_shared_object_that_nobody_leans_on() {
+    let victim = Victim::new();
+    let mut image = victim.records.image_bytes.clone();
+    let body = |section: usize| {
+        let (at, len) = victim.sections[section];
+        at + BLOCK_HEADER..at + BLOCK_HEADER + len
+    };
+    image[body(SHARED)][8..16].fill(0);
+    image[body(FILES)].chunks_mut(16).for_each(|file| file[14..].fill(0));
+    for section in [SHARED, FILES] {
+        forge_block(&mut image, victim.sections[section].0, victim.sections[section].1);
+    }
+    let (links, _) = victim.sections[LINKS];
+    image.drain(body(LINKS));
+    image[links + 8..links + 20].fill(0);
+    forge_block(&mut image, links, 0);
+    let fork = victim.records.forge_root(&victim.host, |root| {
+        root[24..32].copy_from_slice(&(image.len() as u64).to_le_bytes());
+    });
+    assert!(fork.machine.tamper(victim.records.image, &image));
+    let error = fork.adopt(&build()).unwrap_err();
+    let expected = matches!(error, AdoptError::Wire(WireError::Impossible { section: "shared objects", .. }));
+    assert!(expected, "{error}");
 }
 
 /// Names that are none, of a handler and of a session.

@@ -97,6 +97,35 @@ fn every_field_forged() {
     println!("{lies} lies, {believed} believed as far as they went");
 }
 
+/// Whoever reads why a handover is refused learns where the damage is.
+#[test]
+fn damage_is_named_by_its_block() {
+    let host = Host::new();
+    offered(&host);
+    let records = Records::of(&host);
+    let names = [
+        "head",
+        "names",
+        "subsystems",
+        "shared objects",
+        "sessions",
+        "files",
+        "links",
+        "objects",
+        "payloads",
+    ];
+    let mut at = 0;
+    for name in names {
+        let count = PhysAddr::new(records.image.get() + at as u64 + 16);
+        let fork = tampered(&host, count, &[0xFF]);
+        let AdoptError::Wire(error) = fork.adopt(&build()).unwrap_err() else { panic!("{name}") };
+        assert!(matches!(error, WireError::Checksum { section, .. } if section == name), "{name}: {error}");
+        assert!(error.to_string().contains(name), "{error}");
+        at += BLOCK_HEADER + block_len(&records.image_bytes, at);
+    }
+    assert_eq!(at, records.image_bytes.len());
+}
+
 /// Every length that the root can give the image, and every name.
 #[test]
 fn every_length_and_some_names_of_the_image_forged() {

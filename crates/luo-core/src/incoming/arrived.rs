@@ -190,8 +190,7 @@ impl Incoming {
         let mut names = 0..;
         let mut next_name = |role| {
             let index = names.next().unwrap_or_default();
-            let name = image.name(index).filter(|(found, _)| *found == role);
-            name.map(|(_, kind)| kind).ok_or_else(|| impossible("names", "fewer than participants"))
+            image.name(index, role).ok_or_else(|| impossible("names", "names and participants disagree"))
         };
         let mut subsystems = Vec::with_capacity(image.subsystems().len());
         for item in image.subsystems() {
@@ -275,8 +274,8 @@ fn list_sessions(
         for _ in 0..item.files.get() {
             let file = files.next().ok_or_else(|| impossible("files", "fewer than sessions claim"))?;
             let token = Token(file.token.get());
-            let named = image.name(file.name.get() as usize);
-            let (_, kind) = named.ok_or_else(|| impossible("files", "a file names no handler"))?;
+            let kind = image.name(file.name.get() as usize, Role::Handler);
+            let kind = kind.ok_or_else(|| impossible("files", "a file names no handler"))?;
             let count = usize::from(file.objects.get());
             let handler = handlers.index_of(kind);
             let object =

@@ -205,6 +205,31 @@ mod tests {
     }
 
     #[test]
+    fn versions_written_are_newest_first_and_at_least_one() {
+        let said = |versions: &[u16]| {
+            let mut said = manifest();
+            said.supports[0].writes = versions.iter().copied().map(Version).collect();
+            Manifest::from_bytes(&said.to_bytes())
+        };
+        for versions in [&[][..], &[2, 3], &[2, 2], &[3, 1, 2]] {
+            let error = impossible("versions written are not newest first");
+            assert_eq!(said(versions), Err(error), "{versions:?}");
+        }
+        for versions in [&[9][..], &[9, 3, 2, 1]] {
+            assert!(said(versions).is_ok(), "{versions:?}");
+        }
+    }
+
+    #[test]
+    fn bytes_after_the_end_are_counted() {
+        for more in [1, 8, 1000] {
+            let mut bytes = manifest().to_bytes();
+            bytes.resize(bytes.len() + more, 0);
+            assert_eq!(Manifest::from_bytes(&bytes), Err(WireError::TrailingBytes { bytes: more as u64 }));
+        }
+    }
+
+    #[test]
     fn every_flip_and_every_truncation_is_refused() {
         let bytes = manifest().to_bytes();
         for len in 0..bytes.len() {

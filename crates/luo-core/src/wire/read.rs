@@ -179,9 +179,10 @@ impl Image {
         &self.objects
     }
 
-    /// Name number `index`: subsystems first, then shared objects, then handlers.
-    pub(crate) fn name(&self, index: usize) -> Option<(Role, Kind)> {
-        self.names.get(index).copied()
+    /// Name number `index`, if there is one and it is that of such a participant. Subsystems come first, then shared
+    /// objects, then handlers.
+    pub(crate) fn name(&self, index: usize, role: Role) -> Option<Kind> {
+        self.names.get(index).filter(|(found, _)| *found == role).map(|(_, kind)| *kind)
     }
 
     /// The bytes of a payload; `None` if they are damaged.
@@ -195,23 +196,12 @@ impl Image {
         self.bytes.get(object.bytes.clone()).unwrap_or_default()
     }
 
-    /// Subsystems and shared objects have the first names, handlers the rest.
+    /// Whatever stands behind the names of subsystems and shared objects is the name of a handler. Those before are
+    /// asked for one by one.
     fn check_names(&self) -> Result<(), WireError> {
-        let (subsystems, shared) = (self.subsystems().len(), self.shared().len());
-        let role_at = |index: usize| {
-            if index < subsystems {
-                Role::Subsystem
-            } else if index < subsystems + shared {
-                Role::Shared
-            } else {
-                Role::Handler
-            }
-        };
-        let enough = self.names.len() >= subsystems + shared;
-        let fitting = self.names.iter().enumerate().all(|(index, (role, _))| *role == role_at(index));
-        check(enough && fitting, Section::Names, "names and participants disagree")?;
-        let known = |file: &FileV1| matches!(self.name(file.name.get() as usize), Some((Role::Handler, _)));
-        check(self.files().iter().all(known), Section::Files, "a file names no handler")
+        let participants = self.subsystems().len() + self.shared().len();
+        let mut rest = self.names.iter().skip(participants);
+        check(rest.all(|(role, _)| *role == Role::Handler), Section::Names, "names and participants disagree")
     }
 
     /// Each shared object is leaned on as often as it says, and by somebody.
