@@ -69,9 +69,7 @@ impl Measure {
         let objects: u64 = books.all_saved().map(|saved| saved.slots.len() as u64).sum();
         let links: u64 = books.files().map(|(_, f)| books.handlers.at(f.handler).leans_on.len() as u64).sum();
         for (what, found) in [("files", files), ("payloads", objects), ("links to shared objects", links)] {
-            if found > COUNT_MAX {
-                return Err(Cause::TooMany { what, found, max: COUNT_MAX });
-            }
+            countable(what, found)?;
         }
         let counted = [
             (1, size_of::<HeadV1>()),
@@ -88,6 +86,10 @@ impl Measure {
         let payloads: u64 = books.all_saved().map(|saved| saved.slots.reserved_bytes()).sum();
         Ok(Self { bytes: headers + records + payloads })
     }
+}
+
+const fn countable(what: &'static str, found: u64) -> Result<(), Cause> {
+    if found <= COUNT_MAX { Ok(()) } else { Err(Cause::TooMany { what, found, max: COUNT_MAX }) }
 }
 
 /// Writes the image into `out`, which has room for it.
@@ -211,4 +213,23 @@ fn close_block(out: &mut [u8], at: usize, section: Section, count: u32) {
     let covered = if section == Section::Payloads { &[] } else { &*body };
     block.crc = append(crc32c(block.as_bytes()), covered).into();
     header.copy_from_slice(block.as_bytes());
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn whatever_32_bits_can_count_is_written() {
+        for found in [0, 1, COUNT_MAX] {
+            assert!(countable("files", found).is_ok(), "{found}");
+        }
+        for found in [COUNT_MAX + 1, u64::MAX] {
+            let error = countable("files", found).unwrap_err();
+            assert!(
+                matches!(error, Cause::TooMany { what: "files", max: 0xFFFF_FFFF, .. }),
+                "{found}: {error}"
+            );
+        }
+    }
 }
