@@ -2,9 +2,10 @@
 //! carrier that cannot even prepare is told before anything is paused.
 
 use luo_core::{Cause, Participant, Passage, Phase, State, Stuck};
-use luo_kho::carrier::{CarrierError, Conveyance};
-use luo_kho::ownership::Holding;
-use luo_kho::sim::{Call, FaultPlan, SimExec, SimKexec};
+use luo_kho::carrier::{Carrier, CarrierError, Conveyance, DescriptorKind};
+use luo_kho::ownership::{Holding, OwnershipError};
+use luo_kho::sim::{Call, FaultPlan, SimExec, SimKexec, SimKho};
+use luo_kho::{Departed, Offer};
 use luo_tests::{Act, Build, By, Host, NO_COPY, Program, SIM_FILE, carrier, refused};
 
 fn world(host: &Host) -> Program<'_> {
@@ -37,6 +38,60 @@ fn the_third_attempt_succeeds() {
     let mut new = arrived.unwrap();
     assert_eq!(new.retrieve("s", 1).unwrap().bytes(), b"carry me");
     new.finish().unwrap().assert_clean();
+}
+
+/// Takes any other word than that of its first offer for a commit, and whatever it has seen once for ever after.
+#[derive(Default)]
+struct Hasty {
+    first: Option<Offer>,
+    seen: Option<Departed>,
+}
+
+impl Carrier<SimKho> for Hasty {
+    fn name(&self) -> &'static str {
+        "hasty"
+    }
+
+    fn conveys(&self, _kind: DescriptorKind) -> Conveyance {
+        Conveyance::ByReference
+    }
+
+    fn prepare(&mut self, _kho: &mut SimKho) -> Result<(), CarrierError> {
+        Ok(())
+    }
+
+    fn cancel(&mut self, _kho: &mut SimKho) {}
+
+    fn hand_over(&mut self, kho: &mut SimKho, offer: Offer) -> Result<Departed, CarrierError> {
+        let first = *self.first.get_or_insert(offer);
+        if self.seen.is_none() {
+            self.seen = Departed::witness(kho, first)?;
+        }
+        self.seen.ok_or_else(|| refused("it waits"))
+    }
+}
+
+/// A carrier that succeeds before anybody has committed is not believed: neither with the word of this very offer, nor
+/// with that of an earlier one.
+#[test]
+fn who_has_not_left_has_not_departed() {
+    let host = Host::new();
+    let mut old = world(&host);
+    let mut hasty = Hasty::default();
+    let frozen = old.luo.prepare(&mut hasty).unwrap().freeze(host.guest.leave(old.party)).unwrap();
+    let Stuck { kept: mut frozen, error } = frozen.hand_over().unwrap_err();
+    assert!(error.to_string().ends_with("the successor refused: it waits"), "{error}");
+    for _ in 0..2 {
+        let Stuck { kept, error } = frozen.hand_over().unwrap_err();
+        assert_eq!((error.phase, error.participant), (Phase::HandOver, Participant::Carrier("hasty")));
+        let expected = matches!(error.cause, Cause::Ownership(OwnershipError::WrongTurn { .. }));
+        assert!(expected, "{error}");
+        assert_eq!((kept.luo().state(), host.machine.word().holding()), (State::Frozen, Holding::Running));
+        frozen = kept;
+    }
+    let right = frozen.cancel().unwrap();
+    old.run(right);
+    old.assert_clean();
 }
 
 /// The reboot fails with an errno: the kernel stays, and so does the guest.
@@ -136,5 +191,5 @@ fn a_plan_knows_what_a_carrier_refuses() {
     let plan = old.luo.plan(&[&willing], None);
     assert_eq!(plan.files[1].passages, [Passage::Blocked { reason: "it is nailed down".into() }]);
     assert_eq!((host.journal.entries().len(), host.machine.counters()), before, "a plan changes nothing");
-    assert_eq!(Conveyance::ByReference, luo_kho::carrier::Carrier::conveys(&willing, SIM_FILE));
+    assert_eq!(Conveyance::ByReference, Carrier::conveys(&willing, SIM_FILE));
 }

@@ -1,7 +1,7 @@
 //! A file may name others of its session by token. They are made first, in whatever order they are asked for; circles
 //! and missing files are found before anything is handed over, and again on the far side, where nobody is believed.
 
-use luo_core::{Cause, DependencyError, Fate, Phase, RetrieveError, Stuck, Token};
+use luo_core::{Cause, DependencyError, Fate, Phase, Prepared, RetrieveError, Stuck, Token};
 use luo_kho::FrameCount;
 use luo_kho::carrier::Carrier;
 use luo_kho::sim::{MachineConfig, SimKho};
@@ -9,15 +9,21 @@ use luo_tests::{
     Act, Build, By, Host, LATE, LIAR, Program, SimFile, Successor, Who, carrier, frame_count, nobody, session,
 };
 
-/// A program with a row of files in session `s`, each depending on the next, under tokens from 0.
-fn row(host: &Host, files: u64) -> (Program<'_>, Vec<SimFile>) {
-    let mut program = host.found(&Build::plain());
+/// A row of files, each depending on the next.
+fn links(host: &Host, files: u64) -> Vec<SimFile> {
     let files: Vec<_> = (0..files).map(|number| host.note(format!("link {number}"))).collect();
     for (token, pair) in files.windows(2).enumerate() {
         let [file, next] = pair else { panic!("two at a time") };
         assert_eq!(file.mark(), token as u64);
         file.depend_on(next);
     }
+    files
+}
+
+/// A program with such a row in session `s`, under tokens from 0.
+fn row(host: &Host, files: u64) -> (Program<'_>, Vec<SimFile>) {
+    let mut program = host.found(&Build::plain());
+    let files = links(host, files);
     for (token, file) in (0..).zip(&files) {
         program.preserve("s", token, file);
     }
@@ -202,6 +208,19 @@ fn a_dependency_that_goes_away_takes_the_prepared_record_with_it() {
     }
 }
 
+/// Link 0 names 1, which names 2, which names 3: when 3 goes, only the record of 2 is stale.
+#[test]
+fn who_does_not_depend_on_what_goes_away_stays_prepared() {
+    let host = Host::new();
+    let (mut program, _files) = row(&host, 4);
+    program.luo.prepare_session(session("s"), &nobody()).unwrap();
+    program.luo.unpreserve(session("s"), Token(3)).unwrap();
+    let prepared = [0, 1, 2, 3].map(|token| program.luo.is_prepared(session("s"), Token(token)));
+    assert_eq!(prepared, [Some(true), Some(true), Some(false), None]);
+    program.luo.cancel_session(session("s")).unwrap();
+    program.assert_clean();
+}
+
 /// 32 dependencies in a row are followed, and one more is refused before anything is handed over: whoever is asked for
 /// first, nobody is out of reach.
 #[test]
@@ -218,6 +237,25 @@ fn depth_is_bounded_on_the_near_side() {
         let error = program.luo.prepare(&mut nobody()).unwrap_err();
         let Cause::DependencyTooDeep { token, depth: 33, max: 32 } = error.cause else { panic!("{error}") };
         assert_eq!((error.phase, token), (Phase::Prepare, Token(files - 34)));
+        program.assert_clean();
+        links.iter().for_each(SimFile::depend_on_nobody);
+    }
+}
+
+/// Nor does it matter who was preserved first: here each is found behind one that is known not to be too deep.
+#[test]
+fn depth_is_bounded_from_the_end_of_the_row_too() {
+    for files in [33, 34] {
+        let host = Host::new();
+        let mut program = host.found(&Build::plain());
+        let links = links(&host, files);
+        links.iter().rev().for_each(|file| program.preserve("s", file.mark(), file));
+        let refused = program.luo.prepare(&mut nobody()).map(Prepared::cancel).err();
+        let too_deep = refused.map(|error| match error.cause {
+            Cause::DependencyTooDeep { token, depth, max: 32 } => (token, depth),
+            _ => panic!("{error}"),
+        });
+        assert_eq!(too_deep, (files > 33).then_some((Token(0), 33)), "{files} files");
         program.assert_clean();
         links.iter().for_each(SimFile::depend_on_nobody);
     }

@@ -54,6 +54,23 @@ fn a_frozen_program_can_go_one_step_back_or_all_of_them() {
     program.assert_clean();
 }
 
+/// Guards come back inside of errors, which people print: they say where the right to run the guest is.
+#[test]
+fn guards_can_be_printed() {
+    let host = Host::new();
+    let mut program = host.found(&Build::standard());
+    let mut carrier = nobody();
+    let prepared = program.luo.prepare(&mut carrier).unwrap();
+    let said = format!("{prepared:?}");
+    assert!(said.starts_with("Prepared { luo: Some(Luo { state: Prepared"), "{said}");
+    let frozen = prepared.freeze(host.guest.leave(program.party)).unwrap();
+    let said = format!("{frozen:?}");
+    assert!(said.starts_with("Frozen { right: Some(Held("), "{said}");
+    let right = frozen.cancel().unwrap();
+    program.run(right);
+    program.assert_clean();
+}
+
 #[test]
 fn both_sides_of_an_update_say_where_they_are() {
     for by in By::ALL {
