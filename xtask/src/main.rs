@@ -6,6 +6,7 @@ mod concurrency;
 mod fuzz;
 mod golden;
 mod instructions;
+mod mutants;
 mod new_handler;
 mod nightly;
 mod no_std;
@@ -50,6 +51,8 @@ enum Task {
     Fuzz(fuzz::Options),
     /// Tests under sanitizers of memory and of threads: half an hour on two processors
     Sanitize(sanitize::Options),
+    /// Whether tests hold every line of the wire's readers, the tracker and the order of steps; needs cargo-mutants
+    Mutants(mutants::Options),
     /// Random updates with faults on the simulated machine, or all schedules of two or three faults
     Sim(sim::Options),
     /// Link the kernel-agnostic crates without std and run an update
@@ -73,6 +76,7 @@ fn main() -> ExitCode {
         Task::Concurrency(options) => concurrency::run(&options),
         Task::Fuzz(options) => fuzz::run(&options),
         Task::Sanitize(options) => sanitize::run(&options),
+        Task::Mutants(options) => mutants::run(&options),
         Task::Sim(options) => sim::run(&options),
         Task::NoStd => no_std::run(),
         Task::Supervise(options) => supervise::run(&options),
