@@ -17,8 +17,10 @@ use super::wire::PartHead;
 
 /// Batches for each thread, so that others can take what is left of a slow one.
 const BATCHES: usize = 2;
-/// Segments of slots in a batch: their bodies stay in the caches until they are put in order.
-const SLOTS_BATCH: usize = 2;
+/// Segments of slots in a batch: at least so many, at most so many.
+const SLOTS_BATCH: [usize; 2] = [2, 32];
+/// Words of bodies for each thread that stay in the caches until they are put in order: 2 MiB.
+const WORDS_READY: usize = 1 << 18;
 /// Runs from which on it is worth to wake other threads.
 #[cfg(feature = "std")]
 const PARALLEL_FROM: usize = 1 << 12;
@@ -45,8 +47,12 @@ pub(super) enum Measured<'b> {
 }
 
 /// Where segments are encoded.
-#[derive(Debug, Default)]
-pub(super) struct Batches(Vec<Batch>);
+#[derive(Debug)]
+pub(super) struct Batches {
+    batches: Vec<Batch>,
+    /// Segments of slots in the next batch.
+    slots_batch: usize,
+}
 
 #[derive(Debug, Default)]
 struct Batch {
@@ -64,10 +70,29 @@ enum Outcome {
     Table(PartHead, Range<usize>),
 }
 
+impl Default for Batches {
+    fn default() -> Self {
+        Self { batches: Vec::new(), slots_batch: SLOTS_BATCH[0] }
+    }
+}
+
 impl Batches {
-    /// So many segments of slots are best encoded together.
-    pub(super) fn segments_of_slots() -> usize {
-        BATCHES * SLOTS_BATCH * threads()
+    /// So many segments of slots are best encoded together: threads that have to wait for one another soon fall asleep,
+    /// and bodies that have to wait for long leave the caches.
+    pub(super) fn segments_of_slots(&self) -> usize {
+        BATCHES * self.slots_batch * threads()
+    }
+
+    /// Learns from what is ready how much the next batch may be.
+    fn adapt(&mut self) {
+        let [least, most] = SLOTS_BATCH;
+        let ready: usize = self.batches.iter().map(|batch| batch.bodies.len()).sum();
+        let room = WORDS_READY * threads();
+        if ready <= room / 2 {
+            self.slots_batch = (self.slots_batch * 2).min(most);
+        } else if ready > room {
+            self.slots_batch = (self.slots_batch / 2).max(least);
+        }
     }
 
     /// Encodes segments; `take` gets them in order.
@@ -83,12 +108,13 @@ impl Batches {
             return;
         }
         let count = if worth_threads(&segments) { (BATCHES * threads()).min(segments.len()) } else { 1 };
-        self.0.resize_with(count.max(self.0.len()), Batch::default);
+        self.batches.resize_with(count.max(self.batches.len()), Batch::default);
         let mut segments = segments;
         let each = segments.len().div_ceil(count);
-        let pairs = segments.chunks_mut(each).zip(&mut self.0);
+        let pairs = segments.chunks_mut(each).zip(&mut self.batches);
         run_all(pairs.collect());
-        for batch in &mut self.0 {
+        self.adapt();
+        for batch in &mut self.batches {
             for outcome in batch.encoded.drain(..) {
                 take(match outcome {
                     Outcome::Run(run) => Measured::Run(run),

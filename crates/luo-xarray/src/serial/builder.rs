@@ -115,7 +115,7 @@ impl Builder {
             });
             let mut slots = slots.map(Segment::Slots);
             loop {
-                let round: Vec<_> = slots.by_ref().take(Batches::segments_of_slots()).collect();
+                let round: Vec<_> = slots.by_ref().take(self.batches.segments_of_slots()).collect();
                 if round.is_empty() {
                     break;
                 }
