@@ -137,20 +137,23 @@ impl<'v> Pieces<'v> {
     fn next_ready(&mut self) -> Option<Run> {
         let run = *self.ready.get(self.at)?;
         self.at += 1;
+        self.behind(run)
+    }
+
+    /// The run, if it lies behind the last one; otherwise that is the error.
+    #[expect(clippy::inline_always, reason = "see above")]
+    #[inline(always)]
+    fn behind(&mut self, run: Run) -> Option<Run> {
         if self.last.is_some_and(|last| last >= run.first()) {
-            self.overlap();
+            self.end_with(bad_part(self.next - 1, "runs that overlap"));
             return None;
         }
         self.last = Some(run.last());
         Some(run)
     }
 
-    #[cold]
-    fn overlap(&mut self) {
-        self.end_with(bad_part(self.next - 1, "runs that overlap"));
-    }
-
     /// Leaves nothing but an error.
+    #[cold]
     fn end_with(&mut self, error: SerialError) {
         (self.next, self.table, self.at, self.error) = (self.end, None, 0, Some(error));
         self.ready.clear();
@@ -159,26 +162,15 @@ impl<'v> Pieces<'v> {
     /// The next run where none is ready.
     #[inline(never)]
     fn next_filled(&mut self) -> Option<Result<Run, SerialError>> {
-        match self.fill() {
-            Ok(Some(run)) => {
-                self.ready.clear();
-                self.at = 0;
-                if self.last.is_some_and(|last| last >= run.first()) {
-                    self.overlap();
-                    return self.error.take().map(Err);
-                }
-                self.last = Some(run.last());
-                Some(Ok(run))
-            }
-            Ok(None) => match self.next_ready() {
-                Some(run) => Some(Ok(run)),
-                None => self.error.take().map(Err),
-            },
+        let run = match self.fill() {
+            Ok(Some(run)) => self.behind(run),
+            Ok(None) => self.next_ready(),
             Err(error) => {
                 self.end_with(error);
-                self.error.take().map(Err)
+                None
             }
-        }
+        };
+        run.map(Ok).or_else(|| self.error.take().map(Err))
     }
 }
 
