@@ -112,22 +112,18 @@ impl TablePlan {
         let mut bounds = Bounds::default();
         let mut neighbours = Neighbours { runs, joiner: Some(Joiner::new()) };
         for number in source.chunks() {
-            let stat = match source.load(wide, number, scratch) {
+            let (stat, (first, last)) = match source.load(wide, number, scratch) {
                 Loaded::Absent => continue,
                 Loaded::Linear(run) => {
                     neighbours.push(run);
-                    let stat = ChunkStat::linear(&run);
-                    extent.add(&stat, run.first(), run.last());
-                    stat
+                    (ChunkStat::linear(&run), (run.first(), run.last()))
                 }
                 Loaded::Row(row) => {
                     neighbours.push_row(&row);
                     let (stat, lines) = ChunkStat::row(&row);
                     let heads = heads.add(&lines, &[row.value()]);
                     *leaves.next(number) = Kept { number, present: *row.present(), lines, heads };
-                    let (first, last) = row.ends();
-                    extent.add(&stat, first, last);
-                    stat
+                    (stat, row.ends())
                 }
                 Loaded::Mixed(content) => {
                     neighbours.joiner = None;
@@ -135,11 +131,10 @@ impl TablePlan {
                     let stat = ChunkStat::of(wide, number, &content, &mut kept.lines);
                     kept.present = *content.present();
                     kept.heads = heads.add(&kept.lines, content.values());
-                    let (first, last) = content.ends(number);
-                    extent.add(&stat, first, last);
-                    stat
+                    (stat, content.ends(number))
                 }
             };
+            extent.add(&stat, first, last);
             bounds.add(&stat);
             chunks.push(stat);
         }

@@ -110,14 +110,12 @@ impl Source for Slots<'_> {
             return Loaded::Linear(run);
         }
         let present = self.hole.map_or(Bitmap::FULL, |hole| present_in(wide, slots, hole));
-        if present == Bitmap::FULL {
-            return Loaded::Mixed(Content::full(slots));
-        }
-        if let Some(row) = Row::of(wide, slots, &present, number << CHUNK_SHIFT) {
+        if present != Bitmap::FULL
+            && let Some(row) = Row::of(wide, slots, &present, number << CHUNK_SHIFT)
+        {
             return Loaded::Row(row);
         }
-        scratch.take(wide, slots, &present);
-        scratch.content().map_or(Loaded::Absent, Loaded::Mixed)
+        self.reload(wide, number, &present, scratch).map_or(Loaded::Absent, Loaded::Mixed)
     }
 
     #[expect(clippy::inline_always, reason = "compiled for the level of its caller")]
